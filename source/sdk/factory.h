@@ -1,0 +1,74 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "source/sdk/http_filter.h"
+#include "source/sdk/lifecycle.h"
+#include "source/stats/stats.h"
+
+namespace google::protobuf {
+class Message;
+}
+namespace gatehouse::upstream {
+class ClusterManager;
+}
+namespace gatehouse::log {
+class FileWriters;
+}
+namespace gatehouse::net {
+class Connection;
+}
+
+namespace gatehouse::sdk {
+
+// What a factory may use while it compiles a configuration. Main thread; references outlive everything compiled.
+struct FactoryContext {
+  stats::StatsStore& stats;
+  upstream::ClusterManager& clusters;
+  log::FileWriters& files;  // access logs
+  const Lifecycle& lifecycle;
+  uint32_t worker_count;
+  // Of the listener the chain belongs to.
+  std::string listener_name;
+  uint32_t buffer_limit = 1024 * 1024;  // per_connection_buffer_limit_bytes
+};
+
+// Compiles one kind of HTTP filter. `configType()` is the full name of its protobuf message. Errors name the field path in
+// front: "field.path: reason".
+class HttpFilterFactory {
+ public:
+  virtual ~HttpFilterFactory() = default;
+  virtual std::string_view name() const = 0;
+  virtual std::string_view configType() const = 0;
+  virtual absl::StatusOr<HttpFilterPlan> compile(const google::protobuf::Message& config,
+                                                 FactoryContext& context) = 0;
+  // For typed_per_filter_config; empty: the filter takes none.
+  virtual std::string_view routeConfigType() const { return {}; }
+  virtual absl::StatusOr<std::shared_ptr<const void>> compileRoute(const google::protobuf::Message&,
+                                                                   FactoryContext&) {
+    return absl::UnimplementedError("this filter takes no per-route configuration");
+  }
+};
+
+// A configured network filter that ends a chain: serves a connection to its end. Immutable, shared by all workers; kept alive by
+// every connection it serves.
+class TerminalNetworkFilter : public std::enable_shared_from_this<TerminalNetworkFilter> {
+ public:
+  virtual ~TerminalNetworkFilter() = default;
+  // On the connection's worker, right after accept: sets the connection's user.
+  virtual void serve(net::Connection& connection, uint64_t connection_id) const = 0;
+};
+
+class NetworkFilterFactory {
+ public:
+  virtual ~NetworkFilterFactory() = default;
+  virtual std::string_view name() const = 0;
+  virtual std::string_view configType() const = 0;
+  virtual absl::StatusOr<std::shared_ptr<const TerminalNetworkFilter>> compile(
+      const google::protobuf::Message& config, FactoryContext& context) = 0;
+};
+
+}  // namespace gatehouse::sdk
