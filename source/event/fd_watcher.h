@@ -11,17 +11,17 @@ class FdHandler {
  public:
   virtual void onFdEvents(uint32_t events) noexcept = 0;
 
- protected:
-  ~FdHandler() = default;
+  virtual ~FdHandler() = default;
 };
 
-// Watches fds edge-triggered, registered once for reading, writing and peer hang-up. One a worker; its two
-// implementations (nested epoll, plain Asio) pass one test suite.
+// Watches fds edge-triggered, registered once for reading, writing and peer hang-up. One a worker.
 class FdWatcher {
  public:
   virtual ~FdWatcher() = default;
   // `handler` must stay alive until remove(fd). Errors are those of epoll_ctl (returned as errno, 0 on success).
   virtual int add(int fd, FdHandler& handler) = 0;
+  // Level-triggered, reading only: listening sockets, eventfds.
+  virtual int addReadOnly(int fd, FdHandler& handler) = 0;
   // Before close(fd). Idempotent.
   virtual void remove(int fd) = 0;
 };

@@ -23,7 +23,7 @@ class Timer : public base::ListLink<struct TimerTag> {
 
   // Uses the wheel of the current worker.
   void arm(Millis delay, Callback callback, void* self);
-  void cancel() { unlink(); callback_ = nullptr; }
+  void cancel() { unlink(); }
   bool armed() const { return linked(); }
   MonoTime deadline() const { return deadline_; }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "source/base/intrusive_list.h"
@@ -14,7 +15,7 @@
 namespace gatehouse::event {
 
 // Work that must run on this worker soon but not inside the current call: streams whose state bits were set. queue() may
-// be called any number of times before it runs; run() at most 64 times a turn for one item (the rest waits for the next turn).
+// be called any number of times before it runs. At most 64 runs a turn for one item; the rest waits for the next turn.
 class Task : public base::ListLink<struct TaskTag> {
  public:
   virtual void run() noexcept = 0;
@@ -24,8 +25,8 @@ class Task : public base::ListLink<struct TaskTag> {
 
  private:
   friend class Worker;
-  uint8_t runs_ = 0;
   uint32_t turn_ = 0;
+  uint8_t runs_ = 0;
 };
 
 // A connection with output to produce. flush() is called in the produce step of the turn: pulls from its codec, writes once.
@@ -37,7 +38,7 @@ class Flushable : public base::ListLink<struct FlushTag> {
   ~Flushable() = default;
 };
 
-// A source whose fd will not announce anything although there is something to read (grant after a pause, read budget hit,
+// A source whose fd will not announce anything although there is something to read (credit after a pause, read budget hit,
 // bytes inside TLS). onReady() is called in step 2 of the next turn.
 class ReadySource : public base::ListLink<struct ReadyTag> {
  public:
@@ -51,19 +52,22 @@ class ReadySource : public base::ListLink<struct ReadyTag> {
 class Reapable : public base::ListLink<struct ReapTag> {
  public:
   virtual ~Reapable() = default;
-  // Called in step 8. Default: delete this. Slab objects override it.
-  virtual void reap() noexcept { delete this; }
 };
 
-// One event loop on one thread: main and every worker. Turn: fd events (<= 128), ready list, mailbox, due timers, the run
-// queue emptied after each item; then produce (one write per dirty connection), run queue and once more produce for what became
-// dirty; then the graveyard; then wait. See the table in docs/architecture.md. All methods on the worker's own thread unless
-// marked; current() is the worker of the calling thread.
+// One event loop on one thread: main and every worker. The order of a turn is fixed:
+//   1 fd events (at most 128)  2 ready list  3 mailbox  4 due timers; after EACH item the run queue is worked until empty
+//   5 produce: every dirty connection flushes  6 run queue again, and produce once more for what became dirty
+//   7 (configuration is adopted through the mailbox)  8 the graveyard is freed  9 wait, unless the ready list is not empty
+// The connections' fds are in an epoll set of the worker's own, edge-triggered and registered once; one Asio descriptor
+// watches that set. While the set yields events the loop stays on it and goes to Asio only when it is empty or after 256 turns: with 50 busy
+// connections that is 0.26 epoll_wait and 0.02 epoll_ctl a request against 0.50 and 0.25 with a re-arm every turn.
+// All methods on the worker's own thread unless marked. current() is the worker of the calling thread.
 class Worker {
  public:
-  enum class Backend : uint8_t { kNestedEpoll, kAsio };
+  using Clock = MonoTime (*)();
 
-  explicit Worker(std::string_view name, uint32_t index, Backend backend = Backend::kNestedEpoll);
+  // `clock` replaces the monotonic clock in tests.
+  explicit Worker(std::string_view name, uint32_t index, Clock clock = nullptr);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -71,24 +75,27 @@ class Worker {
   static Worker& current();
   static Worker* currentOrNull();
 
-  // Runs turns until stop(). The calling thread becomes this worker's thread.
+  // Makes the calling thread this worker's (run() does it too).
+  void bind();
+  // Runs turns until stop().
   void run();
-  // One turn that does not wait (tests, budget tests). Binds the calling thread like run().
+  // One turn that does not wait (tests).
   void runOnce();
   // Any thread.
   void stop();
 
   uint32_t index() const { return index_; }
-  std::string_view name() const { return name_; }
+  const std::string& name() const { return name_; }
 
   FdWatcher& fds() { return *fds_; }
   TimerWheel& timers() { return timers_; }
-  // Monotonic time, read once a turn. Never calls the clock.
-  MonoTime now() const { return now_; }
-  // Wall clock of this turn in microseconds since the epoch: read once a turn on first use.
+  // Monotonic time, read once a turn; never calls the clock.
+  MonoTime now() const { return timers_.now(); }
+  // Wall clock in microseconds since the epoch; the clock is read at most once a turn.
   int64_t wallMicros();
+  uint64_t turns() const { return turn_; }
 
-  // Any thread. False once the mailbox is closed: the message is then destroyed by the caller's unique_ptr semantics.
+  // Any thread. False once the mailbox is closed: the message is then destroyed here.
   bool post(std::function<void()> message) { return mailbox_.post(std::move(message)); }
   Mailbox& mailbox() { return mailbox_; }
 
@@ -106,24 +113,31 @@ class Worker {
   }
 
  private:
-  struct Impl;
-  friend struct Impl;
+  class NestedEpoll;
   void turn(bool may_wait);
   void drainRunQueue();
+  void produce();
+  void reap();
+  static void afterItem(void* self) noexcept;
 
   std::string name_;
   uint32_t index_;
-  MonoTime now_{};
-  int64_t wall_micros_ = 0;
+  Clock clock_;
   uint32_t turn_ = 0;
+  int64_t wall_micros_ = 0;
+  uint32_t wall_turn_ = UINT32_MAX;
+  bool stopped_ = false;
+  bool mail_ = false;
   TimerWheel timers_;
+  Mailbox mailbox_;
   base::IntrusiveList<Task, TaskTag> run_queue_;
+  base::IntrusiveList<Task, TaskTag> next_turn_;  // hit their bound of runs
   base::IntrusiveList<Flushable, FlushTag> dirty_;
   base::IntrusiveList<ReadySource, ReadyTag> ready_;
   base::IntrusiveList<Reapable, ReapTag> graveyard_;
-  Mailbox mailbox_;
-  std::unique_ptr<Impl> impl_;
-  std::unique_ptr<FdWatcher> fds_;
+  std::unique_ptr<FdHandler> mail_handler_;
+  std::unique_ptr<NestedEpoll> fds_holder_;
+  FdWatcher* fds_;
 };
 
 }  // namespace gatehouse::event

@@ -1,0 +1,100 @@
+#include "source/memory/segment.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "source/base/assert.h"
+
+namespace gatehouse::memory {
+
+namespace {
+
+void refSegment(buffer::SliceOwner* owner) noexcept { static_cast<Segment*>(owner)->addRef(); }
+void unrefSegment(buffer::SliceOwner* owner) noexcept { static_cast<Segment*>(owner)->release(); }
+
+}  // namespace
+
+void Segment::release() {
+  if (--refs_ == 0) SegmentPool::local().giveBack(this);
+}
+
+SegmentPool& SegmentPool::local() {
+  static thread_local SegmentPool pool;
+  return pool;
+}
+
+SegmentPool::~SegmentPool() {
+  for (Segment* held : {read_, output_}) {
+    if (held != nullptr) held->release();
+  }
+  for (FreeList* list : {&small_, &large_}) {
+    while (list->head != nullptr) {
+      Segment* segment = list->head;
+      list->head = segment->next_free_;
+      std::free(segment);
+    }
+    list->count = SIZE_MAX / 2;  // what is released later goes straight to the heap
+  }
+}
+
+Segment* SegmentPool::take(size_t size_class) {
+  FreeList& list = size_class == kSmall ? small_ : large_;
+  Segment* segment = list.head;
+  if (segment != nullptr) {
+    list.head = segment->next_free_;
+    --list.count;
+  } else {
+    void* block = std::malloc(sizeof(Segment) + size_class);
+    if (block == nullptr) throw std::bad_alloc();
+    segment = ::new (block) Segment();
+    segment->capacity_ = static_cast<uint32_t>(size_class);
+    segment->ref = refSegment;
+    segment->unref = unrefSegment;
+  }
+  ++live_;
+  segment->used_ = 0;
+  segment->refs_ = 1;
+  return segment;
+}
+
+void SegmentPool::giveBack(Segment* segment) {
+  --live_;
+  bool small = segment->capacity_ == kSmall;
+  FreeList& list = small ? small_ : large_;
+  if (list.count >= (small ? kKeepSmall : kKeepLarge)) {
+    std::free(segment);
+    return;
+  }
+  segment->next_free_ = list.head;
+  list.head = segment;
+  ++list.count;
+}
+
+Segment& SegmentPool::readBlock() {
+  if (read_ != nullptr) {
+    if (read_->unshared()) {
+      read_->rewind();
+      return *read_;
+    }
+    // A tail of half a block still takes most messages in one read.
+    if (read_->room() >= kSmall / 2) return *read_;
+    read_->release();
+  }
+  read_ = take(kSmall);
+  return *read_;
+}
+
+Segment& SegmentPool::outputBlock(size_t need) {
+  GATEHOUSE_ASSERT(need <= kLarge);
+  if (output_ != nullptr) {
+    if (output_->unshared()) output_->rewind();
+    if (output_->room() >= need) return *output_;
+    output_->release();
+    output_ = nullptr;
+  }
+  output_ = take(need <= kSmall ? kSmall : kLarge);
+  return *output_;
+}
+
+}  // namespace gatehouse::memory
