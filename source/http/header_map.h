@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "source/http/header_ids.h"
 #include "source/memory/arena.h"
