@@ -16,6 +16,7 @@ namespace gatehouse::sdk {
 //   void interim(http::ResponseHead&);
 //   Step responseHead(http::ResponseHead&, bool end); Step responseBody(BodyIo&);  Step responseTrailers(http::HeaderMap&);
 //   void responseRoom(uint32_t bytes);   // only for filters that respond*() themselves: the lane takes that many more bytes
+//   void onReplaced();                   // somebody else answers (a local reply): stop sourcing the response
 //   void onEnd(EndReason);               // exactly once, before the access log; no hook after it
 // Response hooks run last filter to first and may run without the request hook (a reply by an earlier filter).
 // A head-only filter costs nothing on bodies: the plan has one dense list per hook.
@@ -32,6 +33,7 @@ struct HttpFilterType {
   Step (*response_body)(void*, BodyIo&) noexcept = nullptr;
   Step (*response_trailers)(void*, http::HeaderMap&) noexcept = nullptr;
   void (*response_room)(void*, uint32_t) noexcept = nullptr;
+  void (*on_replaced)(void*) noexcept = nullptr;
   void (*on_end)(void*, EndReason) noexcept = nullptr;
 };
 
@@ -76,6 +78,9 @@ constexpr HttpFilterType httpFilterType() {
   }
   if constexpr (requires(F& f) { { f.responseRoom(0u) } noexcept -> std::same_as<void>; }) {
     t.response_room = [](void* f, uint32_t n) noexcept { static_cast<F*>(f)->responseRoom(n); };
+  }
+  if constexpr (requires(F& f) { { f.onReplaced() } noexcept -> std::same_as<void>; }) {
+    t.on_replaced = [](void* f) noexcept { static_cast<F*>(f)->onReplaced(); };
   }
   if constexpr (requires(F& f) { { f.onEnd(EndReason::kComplete) } noexcept -> std::same_as<void>; }) {
     t.on_end = [](void* f, EndReason why) noexcept { static_cast<F*>(f)->onEnd(why); };

@@ -24,17 +24,15 @@ enum class Dir : uint8_t { kRequest, kResponse };
 // The two answers of a hook. kPause: nothing of this direction enters or passes this filter until resume().
 enum class Step : uint8_t { kContinue, kPause };
 
-// How a filter wants the body of one direction. Set in the head hook (or while paused there).
+// How a filter wants the body of one direction. Set in the head hook.
 struct BodyMode {
   enum Kind : uint8_t {
     kSkip,    // head goes on, body passes by
     kStream,  // head goes on, hook per chunk
-    kHold,    // head stays here, editable, until releaseHead() or the end; hook per chunk
-    kCollect  // head stays; the engine gathers; one hook call with everything, trailers readable
+    kCollect  // head stays, editable; the engine gathers; one hook call with everything, then head and body go on
   } kind = kSkip;
-  uint32_t limit = 0;  // kCollect, bytes
-  // What happens past the limit. kRefuse: 413 for a request, 500 for a response. kPartial: the prefix once, the rest streams.
-  enum Over : uint8_t { kRefuse, kPartial } over = kRefuse;
+  // kCollect: bytes; more is answered with 413 (request) or 500 (response).
+  uint32_t limit = 0;
 };
 
 struct HeaderToAdd {
@@ -89,12 +87,8 @@ class HttpStream {
   memory::Arena& arena();
 
   void body(Dir dir, BodyMode mode);
-  // kHold: lets the head go on now.
-  void releaseHead(Dir dir);
   // Ends the pause of this filter. Idempotent, legal anywhere.
   void resume(Dir dir);
-  // Hands bytes to the NEXT filter of that direction; `last` ends the direction.
-  void inject(Dir dir, buffer::Buffer&& bytes, bool last);
   // Records an answer: the first one wins; the hook's Step is then ignored.
   void reply(const LocalReply& reply);
   void abort(codec::Abort why);
@@ -128,6 +122,7 @@ class HttpStream {
 
  private:
   const void* configPointer();
+
   chain::HttpEngine& engine_;
   uint8_t index_;
 };

@@ -144,7 +144,7 @@ void HttpConnection::resetByUser(UpstreamRequest& request) {
 void HttpConnection::onClosed(net::CloseReason why, int) noexcept {
   closed_ = true;
   timer_.cancel();
-  unlink();
+  leaveList();
   ClusterStats& stats = pool_.cluster().stats();
   stats.upstream_cx_active.add(-1);
   pool_.host().stats.cx_active.add(-1);
@@ -248,7 +248,7 @@ void HostPool::start(UpstreamRequest& request) {
   }
   while (!idle_.empty()) {
     HttpConnection& connection = idle_.back();
-    connection.unlink();
+    connection.leaveList();
     if (connection.connection().rdhupSeen()) {
       connection.close(net::CloseReason::kRemoteFin);
       continue;
@@ -306,14 +306,14 @@ bool HostPool::attachWaiting(HttpConnection& connection) {
 }
 
 void HostPool::onIdle(HttpConnection& connection) {
-  connection.unlink();
+  connection.leaveList();
   busy_.pushBack(connection);
   if (attachWaiting(connection)) return;
   if (draining_) {
     connection.close(net::CloseReason::kDrain);
     return;
   }
-  connection.unlink();
+  connection.leaveList();
   idle_.pushBack(connection);
   connection.armIdleTimer();
 }

@@ -57,6 +57,7 @@ class HttpConnection final : public net::ConnectionUser,
   friend class HostPool;
   void requestEnded();
   void releaseActive();
+  void leaveList() { base::ListLink<PoolTag>::unlink(); }
   void armIdleTimer();
 
   HostPool& pool_;
