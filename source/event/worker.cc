@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <vector>
 
 namespace gatehouse::event {
 
@@ -34,18 +35,25 @@ class Worker::NestedEpoll final : public FdWatcher {
   int add(int fd, FdHandler& handler) override {
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    event.data.ptr = &handler;
-    return ::epoll_ctl(set_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+    return add(fd, handler, event);
   }
 
   int addReadOnly(int fd, FdHandler& handler) override {
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.ptr = &handler;
-    return ::epoll_ctl(set_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+    return add(fd, handler, event);
   }
 
-  void remove(int fd) override { ::epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, fd, nullptr); }
+  void remove(int fd) override {
+    auto at = static_cast<size_t>(fd);
+    if (fd < 0 || at >= handlers_.size() || handlers_[at] == nullptr) return;
+    ::epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, fd, nullptr);
+    // What this batch still holds for it is dropped: the handler may be gone by then.
+    for (int i = 0; i < count_; ++i) {
+      if (events_[i].data.ptr == handlers_[at]) events_[i].data.ptr = nullptr;
+    }
+    handlers_[at] = nullptr;
+  }
 
   // Without waiting. Returns the number of events.
   int poll() {
@@ -54,7 +62,8 @@ class Worker::NestedEpoll final : public FdWatcher {
       since_asio_ = 0;
       io_.poll();
     }
-    return std::max(n, 0);
+    count_ = std::max(n, 0);
+    return count_;
   }
 
   // Waits until the set has events or `timeout` is over (negative: no limit).
@@ -74,6 +83,7 @@ class Worker::NestedEpoll final : public FdWatcher {
   }
 
   void dispatch(int i) {
+    if (events_[i].data.ptr == nullptr) return;
     uint32_t from = events_[i].events;
     uint32_t to = 0;
     if (from & (EPOLLIN | EPOLLHUP)) to |= kReadable;
@@ -84,10 +94,21 @@ class Worker::NestedEpoll final : public FdWatcher {
   }
 
  private:
+  int add(int fd, FdHandler& handler, epoll_event& event) {
+    event.data.ptr = &handler;
+    if (::epoll_ctl(set_.native_handle(), EPOLL_CTL_ADD, fd, &event) != 0) return errno;
+    auto at = static_cast<size_t>(fd);
+    if (at >= handlers_.size()) handlers_.resize(at + 1 + at / 4);
+    handlers_[at] = &handler;
+    return 0;
+  }
+
   boost::asio::io_context io_;
   boost::asio::posix::stream_descriptor set_;
   bool armed_ = false;
   int since_asio_ = 0;
+  int count_ = 0;                     // events of the current batch
+  std::vector<FdHandler*> handlers_;  // by fd, for remove(); an fd closed without it leaves its entry until the fd is added again
   epoll_event events_[kBatch];
 };
 
@@ -216,6 +237,7 @@ void Worker::turn(bool may_wait) {
   produce();
   drainRunQueue();
   produce();
+  drainRunQueue();
   reap();
 }
 
