@@ -230,6 +230,7 @@ void Connection::flush() noexcept {
 bool Connection::writeSome() {
   std::string_view front = out_.front();
   ssize_t n;
+  size_t offered = front.size();
   if (front.size() == out_.length()) {
     n = ::send(fd_, front.data(), front.size(), MSG_NOSIGNAL);
   } else {
@@ -237,14 +238,16 @@ bool Connection::writeSome() {
     msghdr message{};
     message.msg_iov = pieces;
     message.msg_iovlen = out_.iovecs(pieces, 64);
+    offered = 0;
+    for (size_t i = 0; i < message.msg_iovlen; ++i) offered += pieces[i].iov_len;
     n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
   }
   if (n >= 0) {
     bytes_out_ += static_cast<uint64_t>(n);
-    bool all = static_cast<size_t>(n) == out_.length();
     out_.drain(static_cast<size_t>(n));
-    // Fewer than offered: the socket's buffer is full (or 64 pieces were not enough, then the next call tells).
-    return all || out_.slices().size() > 0;
+    // Fewer than offered: the socket's buffer is full and an edge will tell when it is not; asking again would cost a call.
+    if (static_cast<size_t>(n) < offered) writable_ = false;
+    return writable_;
   }
   if (errno == EAGAIN || errno == EWOULDBLOCK) {
     writable_ = false;
