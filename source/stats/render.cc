@@ -2,8 +2,9 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <map>
 #include <numeric>
 #include <vector>
@@ -20,9 +21,10 @@ constexpr double kBuckets[] = {0.5,  1,    5,    10,    25,    50,    100,    25
 std::string number(double value) {
   if (std::isnan(value)) return "nan";
   char text[64];
-  std::snprintf(text, sizeof(text), "%.10g", value);
-  return text;
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
+
+std::string bucketName(double bound) { return bound < 1 ? number(bound) : std::to_string(static_cast<uint64_t>(bound)); }
 
 class Filter {
  public:
@@ -50,38 +52,29 @@ struct Tagged {
   std::string labels;  // a="b",c="d"
 };
 
-// Takes Envoy's default tags out of a statistic's name.
+// How many leading characters of `text` are one of `allowed`, up to the last dot that follows such a run; 0 if there is none.
+size_t runBeforeDot(std::string_view text, std::string_view allowed) {
+  size_t run = std::min(text.find_first_not_of(allowed), text.size());
+  if (run < text.size() && text[run] == '.') return run;
+  size_t dot = text.substr(0, run).rfind('.');
+  return dot == std::string_view::npos ? 0 : dot;
+}
+
+// Takes Envoy's default tags out of a statistic's name, in the order in which Envoy writes them. As in Envoy a cluster name ends at
+// its first dot, and the text of a listener is a tag only if it looks like an address.
 Tagged extractTags(const std::string& name) {
   std::vector<std::pair<std::string, std::string>> tags;
   std::string rest = name;
-  auto cut = [&](std::string_view prefix, const char* tag, auto&& lengthOf) {
-    if (!rest.starts_with(prefix)) return;
-    size_t size = lengthOf(rest.substr(prefix.size()));
-    if (size == std::string::npos || size == 0) return;
-    tags.emplace_back(tag, rest.substr(prefix.size(), size));
-    rest.erase(prefix.size(), size + 1);
+  // Cuts `size` characters and the dot behind them.
+  auto cut = [&](const char* tag, size_t at, size_t size) {
+    if (size == 0 || at + size >= rest.size()) return;
+    tags.emplace_back(tag, rest.substr(at, size));
+    rest.erase(at, size + 1);
   };
-  auto first_dot = [](const std::string& text) { return text.find('.'); };
-  // Names of clusters and listeners may hold dots: the statistic's own part is what follows the last ones we make.
-  auto known_tail = [](const std::string& text) {
-    for (const char* tail : {".upstream_", ".membership_", ".circuit_breakers.", ".lb_", ".external.", ".internal.", ".downstream_",
-                             ".no_filter_chain_match", ".http.", ".worker_"}) {
-      size_t at = text.find(tail);
-      if (at != std::string::npos) return at;
-    }
-    return text.find('.');
+  auto up_to_dot = [&](size_t at) {
+    size_t dot = rest.find('.', at);
+    return dot == std::string::npos ? 0 : dot - at;
   };
-  cut("cluster.", "envoy_cluster_name", known_tail);
-  cut("listener.", "envoy_listener_address", known_tail);
-  cut("http.", "envoy_http_conn_manager_prefix", first_dot);
-  size_t http_in_listener = rest.find(".http.");
-  if (rest.starts_with("listener.") && http_in_listener != std::string::npos) {
-    size_t dot = rest.find('.', http_in_listener + 6);
-    if (dot != std::string::npos) {
-      tags.emplace_back("envoy_http_conn_manager_prefix", rest.substr(http_in_listener + 6, dot - http_in_listener - 6));
-      rest.erase(http_in_listener + 5, dot - http_in_listener - 5);
-    }
-  }
   size_t rq = rest.rfind("_rq_");
   if (rq != std::string::npos && rest.size() == rq + 7) {
     std::string code = rest.substr(rq + 4);
@@ -91,8 +84,32 @@ Tagged extractTags(const std::string& name) {
       rest.erase(rq + 3);
     } else if (digit(0) && code.substr(1) == "xx") {
       tags.emplace_back("envoy_response_code_class", code.substr(0, 1));
-      rest = rest.substr(0, rq + 3) + "_xx";
+      rest.erase(rq + 4, 1);
     }
+  }
+  constexpr std::string_view kCluster = "cluster.";
+  constexpr std::string_view kHttp = "http.";
+  constexpr std::string_view kListener = "listener.";
+  if (rest.starts_with(kCluster)) cut("envoy_cluster_name", kCluster.size(), up_to_dot(kCluster.size()));
+  if (rest.starts_with(kHttp)) cut("envoy_http_conn_manager_prefix", kHttp.size(), up_to_dot(kHttp.size()));
+  if (rest.starts_with(kListener)) {
+    size_t http = rest.find(".http.", kListener.size());
+    if (http != std::string::npos) cut("envoy_http_conn_manager_prefix", http + 6, up_to_dot(http + 6));
+  }
+  size_t worker = rest.starts_with("server.worker_") ? 6 : rest.starts_with(kListener) ? rest.find(".worker_") : std::string::npos;
+  if (worker != std::string::npos) {
+    size_t at = worker + 8;
+    size_t size = up_to_dot(at);
+    if (size != 0 && rest.find_first_not_of("0123456789", at) == at + size) {
+      tags.emplace_back("envoy_worker_id", rest.substr(at, size));
+      rest.erase(at - 1, size + 1);
+    }
+  }
+  if (rest.starts_with(kListener)) {
+    std::string_view text = std::string_view(rest).substr(kListener.size());
+    size_t size = runBeforeDot(text, "_.0123456789");
+    if (size == 0) size = runBeforeDot(text, "_[]aAbBcCdDeEfF0123456789");
+    cut("envoy_listener_address", kListener.size(), size);
   }
   Tagged tagged{"envoy_" + rest, ""};
   for (char& c : tagged.name) {
@@ -156,9 +173,9 @@ std::string renderJson(const StatsStore& store, const RenderOptions& options) {
     bool first_value = true;
     for (double q : kQuantiles) {
       auto json = [](double v) { return std::isnan(v) ? std::string("null") : number(v); };
-      computed += std::string(first_value ? "" : ",") + "{\"interval\":" +
-                  (empty ? "null" : json(quantile(view.interval, q))) + ",\"cumulative\":" +
-                  (empty ? "null" : json(quantile(view.cumulative, q))) + "}";
+      computed += std::string(first_value ? "" : ",") + "{\"cumulative\":" +
+                  (empty ? "null" : json(quantile(view.cumulative, q))) + ",\"interval\":" +
+                  (empty ? "null" : json(quantile(view.interval, q))) + "}";
       first_value = false;
     }
     computed += "]}";
@@ -174,12 +191,14 @@ std::string renderJson(const StatsStore& store, const RenderOptions& options) {
 std::string renderPrometheus(const StatsStore& store, const RenderOptions& options) {
   Filter filter(options);
   // All lines of one family stand together behind one TYPE line.
-  std::map<std::string, std::pair<const char*, std::string>> families;
+  struct Kind {
+    const char* type;
+    std::map<std::string, std::string> families;
+  } kinds[] = {{"counter", {}}, {"gauge", {}}, {"histogram", {}}};
   for (const auto& value : store.values()) {
     if ((options.used_only && !value.used) || !filter.takes(value.name)) continue;
     Tagged tagged = extractTags(value.name);
-    auto& [type, lines] = families[tagged.name];
-    type = value.gauge ? "gauge" : "counter";
+    std::string& lines = kinds[value.gauge ? 1 : 0].families[tagged.name];
     lines += tagged.name + "{" + tagged.labels + "} " +
              (value.gauge ? std::to_string(static_cast<int64_t>(value.value)) : std::to_string(value.value)) + "\n";
   }
@@ -187,16 +206,16 @@ std::string renderPrometheus(const StatsStore& store, const RenderOptions& optio
     bool empty = view.cumulative.empty() || total(view.cumulative) == 0;
     if ((options.used_only && empty) || !filter.takes(name)) continue;
     Tagged tagged = extractTags(name);
-    auto& [type, lines] = families[tagged.name];
-    type = "histogram";
+    std::string& lines = kinds[2].families[tagged.name];
     std::string comma = tagged.labels.empty() ? "" : ",";
     uint64_t below = 0;
     uint32_t bin = 0;
     for (double bound : kBuckets) {
-      while (bin < view.cumulative.size() && Histogram::binStart(bin) + (bin == 0 ? 0 : Histogram::binWidth(bin)) <= bound) {
+      // A bin counts with its lower end, so that whole numbers at a bound are below it.
+      while (bin < view.cumulative.size() && Histogram::binStart(bin) <= bound) {
         below += view.cumulative[bin++];
       }
-      lines += tagged.name + "_bucket{" + tagged.labels + comma + "le=\"" + number(bound) + "\"} " + std::to_string(below) + "\n";
+      lines += tagged.name + "_bucket{" + tagged.labels + comma + "le=\"" + bucketName(bound) + "\"} " + std::to_string(below) + "\n";
     }
     uint64_t all = total(view.cumulative);
     lines += tagged.name + "_bucket{" + tagged.labels + comma + "le=\"+Inf\"} " + std::to_string(all) + "\n";
@@ -204,8 +223,8 @@ std::string renderPrometheus(const StatsStore& store, const RenderOptions& optio
     lines += tagged.name + "_count{" + tagged.labels + "} " + std::to_string(all) + "\n";
   }
   std::string out;
-  for (const auto& [name, family] : families) {
-    out += "# TYPE " + name + " " + family.first + "\n" + family.second;
+  for (const Kind& kind : kinds) {
+    for (const auto& [name, lines] : kind.families) out += "# TYPE " + name + " " + kind.type + "\n" + lines;
   }
   return out;
 }

@@ -20,6 +20,7 @@ struct Registry {
   std::vector<std::atomic<uint64_t>*> threads;
   std::atomic<uint64_t>* base = nullptr;  // sums of threads that ended
   uint32_t next = 1;
+  uint32_t next_gauge = kFirstGauge;
 };
 
 Registry& registry() {
@@ -35,14 +36,19 @@ std::atomic<uint64_t>* reserve() {
 
 // Folds a thread's numbers into the base when it ends.
 struct Attachment {
+  // `flag`: the bits that say "touched" and are or-ed, not added.
+  static void fold(Registry& r, uint32_t slot, uint64_t flag) {
+    uint64_t mine = t_cells[slot].load(std::memory_order_relaxed);
+    if (mine == 0) return;
+    uint64_t base = r.base[slot].load(std::memory_order_relaxed);
+    r.base[slot].store((base + (mine & ~flag)) | (mine & flag), std::memory_order_relaxed);
+  }
   ~Attachment() {
     if (t_cells == nullptr) return;
     Registry& r = registry();
     std::lock_guard lock(r.mutex);
-    for (uint32_t i = 0; i < r.next; ++i) {
-      r.base[i].store(r.base[i].load(std::memory_order_relaxed) + t_cells[i].load(std::memory_order_relaxed),
-                      std::memory_order_relaxed);
-    }
+    for (uint32_t i = 0; i < r.next; ++i) fold(r, i, 0);
+    for (uint32_t i = kFirstGauge; i < r.next_gauge; ++i) fold(r, i, 1);
     std::erase(r.threads, t_cells);
     ::munmap(t_cells, kBytes);
     t_cells = nullptr;
@@ -67,7 +73,13 @@ uint32_t allocate() {
   Registry& r = registry();
   std::lock_guard lock(r.mutex);
   // Past the end everything shares the last cell: wrong numbers rather than a crash, after a million statistics.
-  return r.next < kMax - 1 ? r.next++ : kMax - 1;
+  return r.next < kFirstGauge - 1 ? r.next++ : kFirstGauge - 1;
+}
+
+uint32_t allocateGauge() {
+  Registry& r = registry();
+  std::lock_guard lock(r.mutex);
+  return r.next_gauge < kMax - 1 ? r.next_gauge++ : kMax - 1;
 }
 
 uint64_t sum(uint32_t slot) {
@@ -75,6 +87,20 @@ uint64_t sum(uint32_t slot) {
   std::lock_guard lock(r.mutex);
   uint64_t total = r.base == nullptr ? 0 : r.base[slot].load(std::memory_order_relaxed);
   for (auto* thread : r.threads) total += thread[slot].load(std::memory_order_relaxed);
+  return total;
+}
+
+GaugeSum gaugeSum(uint32_t slot) {
+  Registry& r = registry();
+  std::lock_guard lock(r.mutex);
+  GaugeSum total;
+  auto take = [&](std::atomic<uint64_t>* all) {
+    uint64_t cell = all[slot].load(std::memory_order_relaxed);
+    total.value += static_cast<int64_t>(cell) >> 1;
+    total.touched = total.touched || (cell & 1) != 0;
+  };
+  if (r.base != nullptr) take(r.base);
+  for (auto* thread : r.threads) take(thread);
   return total;
 }
 
@@ -157,7 +183,11 @@ double Histogram::binStart(uint32_t bin) {
   return (10.0 + (bin - 100) % 90) * std::pow(10.0, 1 + (bin - 100) / 90);
 }
 
-double Histogram::binWidth(uint32_t bin) { return bin < 100 ? 1 : std::pow(10.0, 1 + (bin - 100) / 90); }
+double Histogram::binWidth(uint32_t bin) {
+  // Two significant digits also below ten, where whole numbers stand at the lower end of their bin.
+  if (bin < 10) return bin == 0 ? 0 : 0.1;
+  return bin < 100 ? 1 : std::pow(10.0, 1 + (bin - 100) / 90);
+}
 
 void Histogram::record(uint64_t value) {
   ThreadBins* mine = t_bins;
@@ -212,7 +242,7 @@ Counter StatsStore::counter(const std::string& name) {
 Gauge StatsStore::gauge(const std::string& name) {
   std::lock_guard lock(mutex_);
   auto [at, made] = gauges_.try_emplace(name);
-  if (made) at->second.slot = cells::allocate();
+  if (made) at->second.slot = cells::allocateGauge();
   Gauge gauge;
   gauge.slot_ = at->second.slot;
   return gauge;
@@ -239,12 +269,12 @@ Counter StatsStore::anonymousCounter() {
 
 Gauge StatsStore::anonymousGauge() {
   Gauge gauge;
-  gauge.slot_ = cells::allocate();
+  gauge.slot_ = cells::allocateGauge();
   return gauge;
 }
 
 uint64_t StatsStore::read(Counter counter) { return cells::sum(counter.slot_); }
-int64_t StatsStore::read(Gauge gauge) { return static_cast<int64_t>(cells::sum(gauge.slot_)); }
+int64_t StatsStore::read(Gauge gauge) { return cells::gaugeSum(gauge.slot_).value; }
 
 std::vector<StatsStore::Value> StatsStore::values() const {
   std::lock_guard lock(mutex_);
@@ -255,9 +285,13 @@ std::vector<StatsStore::Value> StatsStore::values() const {
   while (counter != counters_.end() || gauge != gauges_.end()) {
     bool take_counter = gauge == gauges_.end() || (counter != counters_.end() && counter->first <= gauge->first);
     const auto& entry = take_counter ? *counter : *gauge;
-    uint64_t raw = cells::sum(entry.second.slot);
-    uint64_t value = take_counter ? raw - entry.second.baseline : raw;
-    all.push_back({entry.first, value, raw != 0, !take_counter});
+    if (take_counter) {
+      uint64_t raw = cells::sum(entry.second.slot);
+      all.push_back({entry.first, raw - entry.second.baseline, raw != 0, false});
+    } else {
+      cells::GaugeSum sum = cells::gaugeSum(entry.second.slot);
+      all.push_back({entry.first, static_cast<uint64_t>(sum.value), sum.touched, true});
+    }
     take_counter ? ++counter : ++gauge;
   }
   return all;

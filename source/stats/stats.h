@@ -15,16 +15,30 @@ namespace gatehouse::stats {
 // read-modify-write, no shared line), readers sum over all threads. Arrays are reserved address space, so cells never move.
 namespace cells {
 constexpr uint32_t kMax = 1 << 20;
+// Cells from here on are gauges: twice the value, and in the lowest bit whether it was ever touched.
+constexpr uint32_t kFirstGauge = kMax / 2;
 // This thread's array; made at first use and folded into a common base when the thread ends.
 extern thread_local std::atomic<uint64_t>* t_cells;
 std::atomic<uint64_t>* attach();
 uint32_t allocate();
+uint32_t allocateGauge();
 uint64_t sum(uint32_t slot);
+struct GaugeSum {
+  int64_t value = 0;
+  bool touched = false;
+};
+GaugeSum gaugeSum(uint32_t slot);
 
 inline void add(uint32_t slot, uint64_t n) {
   std::atomic<uint64_t>* all = t_cells != nullptr ? t_cells : attach();
   std::atomic<uint64_t>& cell = all[slot];
   cell.store(cell.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+inline void addGauge(uint32_t slot, int64_t n) {
+  std::atomic<uint64_t>* all = t_cells != nullptr ? t_cells : attach();
+  std::atomic<uint64_t>& cell = all[slot];
+  cell.store((cell.load(std::memory_order_relaxed) + (static_cast<uint64_t>(n) << 1)) | 1, std::memory_order_relaxed);
 }
 }  // namespace cells
 
@@ -41,12 +55,12 @@ class Counter {
 // A level, as the sum of what all threads added and took away. set() is for values that only one thread ever writes.
 class Gauge {
  public:
-  void add(int64_t n) { cells::add(slot_, static_cast<uint64_t>(n)); }
-  void set(int64_t value) { add(value - static_cast<int64_t>(cells::sum(slot_))); }
+  void add(int64_t n) { cells::addGauge(slot_, n); }
+  void set(int64_t value) { add(value - cells::gaugeSum(slot_).value); }
 
  private:
   friend class StatsStore;
-  uint32_t slot_ = 0;
+  uint32_t slot_ = cells::kMax - 1;  // belongs to nobody, as slot 0 of the counters
 };
 
 // Bins of two significant decimal digits over non-negative integers, per thread, made when a thread first records.
@@ -65,7 +79,7 @@ class Histogram {
 };
 
 struct HistogramView {
-  std::vector<uint64_t> interval;    // last completed flush interval
+  std::vector<uint64_t> interval;  // last completed flush interval
   std::vector<uint64_t> cumulative;
   uint64_t sum = 0;                  // of all recorded values
 };
