@@ -205,6 +205,7 @@ void Connection::flush() noexcept {
   if (closed_ || connecting_) return;
   size_t budget = kBusyBudget;
   bool wrote = false;
+  bool more = false;  // the user was not asked until it had nothing left
   for (;;) {
     if (!lingering_ && out_.length() < kOutputRoom) user_->produce(out_, kOutputRoom - out_.length());
     if (out_.empty()) break;
@@ -218,13 +219,14 @@ void Connection::flush() noexcept {
     // The usual case: everything left in one call. Asking the codec again is cheap only for large bodies.
     if (out_.empty() && before < kOutputRoom / 2) break;
     if (budget == 0) {
+      more = true;
       markDirty();
       break;
     }
   }
   if (wrote && !lingering_) user_->onFlushed();
   if (closed_) return;
-  if (closing_ && !lingering_ && out_.empty()) linger();
+  if (closing_ && !lingering_ && !more && out_.empty()) linger();
 }
 
 bool Connection::writeSome() {
