@@ -202,21 +202,18 @@ double quantile(const std::vector<uint64_t>& bins, double q) {
   uint64_t total = 0;
   for (uint64_t n : bins) total += n;
   if (total == 0) return std::nan("");
-  double target = q * static_cast<double>(total);
-  double seen = 0;
-  uint32_t last = 0;
+  // The value of that rank; the n values of a bin count as standing at 1/(n+1) ... n/(n+1) of it, as in Envoy.
+  uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(q * static_cast<double>(total))));
+  uint64_t seen = 0;
   for (uint32_t i = 0; i < bins.size(); ++i) {
-    if (bins[i] == 0) continue;
-    last = i;
-    double next = seen + static_cast<double>(bins[i]);
-    if (target <= next) {
-      // Zero is exact; elsewhere the values of a bin count as spread evenly over it.
-      if (i == 0) return 0;
-      return Histogram::binStart(i) + Histogram::binWidth(i) * (target - seen) / static_cast<double>(bins[i]);
+    if (seen + bins[i] < rank) {
+      seen += bins[i];
+      continue;
     }
-    seen = next;
+    double part = static_cast<double>(rank - seen) / static_cast<double>(bins[i] + 1);
+    return Histogram::binStart(i) + Histogram::binWidth(i) * part;
   }
-  return Histogram::binStart(last) + Histogram::binWidth(last);
+  return std::nan("");  // q above one
 }
 
 Counter Scope::counter(std::string_view name) { return store_.counter(prefix_ + std::string(name)); }
