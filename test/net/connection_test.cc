@@ -352,9 +352,10 @@ TEST_F(ConnectionTest, WriteToAResetPeerIsReported) {
   user_.output.appendStatic("too late");
   server_->markDirty();
   until([&] {
-    server_->markDirty();
+    if (user_.closes == 1) return true;
     user_.output.appendStatic("x");
-    return user_.closes == 1;
+    server_->markDirty();
+    return false;
   });
   EXPECT_EQ(user_.reason, CloseReason::kReset);
 }
@@ -539,6 +540,9 @@ TEST_F(ConnectionTest, DrainTakesTheQueueBeforeItStops) {
 
 // Out of file descriptors: no spinning, and accepting goes on once there are some.
 TEST_F(ConnectionTest, OutOfFileDescriptorsPausesAccepting) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer's checks need file descriptors themselves";
+#endif
   int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_storage to;
   socklen_t size = listen_->address().toSockaddr(to);
