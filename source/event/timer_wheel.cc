@@ -108,11 +108,19 @@ Millis TimerWheel::untilNext(MonoTime now) const {
     slot += static_cast<uint64_t>(std::countr_zero(word));
     return wait((tick_ & ~uint64_t{kSlots - 1}) + slot);
   }
-  for (const auto& level : occupied_) {
-    for (uint64_t word : level) {
-      if (word != 0) return wait((tick_ | (kSlots - 1)) + 1);
+  auto any = [&](int level) {
+    for (uint64_t word : occupied_[level]) {
+      if (word != 0) return true;
     }
+    return false;
+  };
+  // Slots behind the current one belong to the next round.
+  if (any(0)) return wait((tick_ | (kSlots - 1)) + 1);
+  // Rounds without anything to file down are slept through.
+  for (uint64_t slot = ((tick_ >> 8) & (kSlots - 1)) + 1; slot < kSlots; ++slot) {
+    if (occupied_[1][slot / 64] & (uint64_t{1} << (slot % 64))) return wait(((tick_ >> 16) << 16) + (slot << 8));
   }
+  if (any(1) || any(2) || any(3)) return wait((tick_ | 0xffff) + 1);
   return Millis(-1);
 }
 
