@@ -127,7 +127,7 @@ void Connection::onReady() noexcept {
     return;
   }
   if (paused_ || connecting_) return;
-  if (!in_.empty() || end_) {
+  if (!closing_ && (!in_.empty() || end_)) {
     offer();
     if (closed_ || paused_) return;
   }
@@ -180,7 +180,7 @@ void Connection::readSome() {
       readable_ = false;
       if (error != EAGAIN && error != EWOULDBLOCK) {
         // What came before the reset is still offered: an answer may be complete.
-        if (total != 0) {
+        if (total != 0 && !closing_) {
           offer();
           if (closed_) return;
         }

@@ -424,6 +424,21 @@ TEST_F(ConnectionTest, CloseAfterFlushWithUnreadInputIsNoReset) {
   until([&] { return user_.closes == 1; });
 }
 
+TEST_F(ConnectionTest, NothingIsOfferedAfterCloseAfterFlush) {
+  dial();
+  user_.eat = false;
+  user_.on_data = [&] { server_->pauseIngest(); };
+  clientSends("ab");
+  ::shutdown(client_, SHUT_WR);
+  until([&] { return user_.data_calls == 1; });
+  server_->resumeIngest();
+  user_.on_data = nullptr;
+  server_->closeAfterFlush(event::Millis(1000));
+  int calls = user_.data_calls;
+  until([&] { return user_.closes == 1; });
+  EXPECT_EQ(user_.data_calls, calls);
+}
+
 TEST_F(ConnectionTest, CloseAfterFlushWithoutLingerClosesAtTheLastByte) {
   dial();
   user_.output.appendStatic("bye");
