@@ -247,6 +247,7 @@ bool Connection::writeSome() {
   if (n >= 0) {
     bytes_out_ += static_cast<uint64_t>(n);
     out_.drain(static_cast<size_t>(n));
+    if (linger_timer_ != nullptr) armLinger();  // the peer still takes bytes
     // Fewer than offered: the socket's buffer is full and an edge will tell when it is not; asking again would cost a call.
     if (static_cast<size_t>(n) < offered) writable_ = false;
     return writable_;
@@ -284,7 +285,15 @@ void Connection::closeAfterFlush(event::Millis linger) {
   paused_ = false;
   linger_ms_ = static_cast<uint32_t>(linger.count());
   in_.clear();
+  if (linger_ms_ != 0) armLinger();
   event::Worker::current().markDirty(*this);
+}
+
+void Connection::armLinger() {
+  if (linger_timer_ == nullptr) linger_timer_ = new event::Timer();
+  linger_timer_->arm(
+      event::Millis(linger_ms_),
+      [](void* self) noexcept { static_cast<Connection*>(self)->close(CloseReason::kLocal); }, this);
 }
 
 void Connection::linger() {
@@ -294,10 +303,7 @@ void Connection::linger() {
   }
   lingering_ = true;
   ::shutdown(fd_, SHUT_WR);
-  linger_timer_ = new event::Timer();
-  linger_timer_->arm(
-      event::Millis(linger_ms_),
-      [](void* self) noexcept { static_cast<Connection*>(self)->close(CloseReason::kLocal); }, this);
+  armLinger();
   // Unread input would turn our close into a reset that could overtake the answer.
   if (readable_ && !end_) event::Worker::current().markReady(*this);
 }

@@ -74,7 +74,7 @@ class Connection final : public event::FdHandler,
   // As close(kLocal), but the peer sees RST: for answers cut off in the middle.
   void abortiveClose();
   // Writes what is pending, then finishes writing and discards input until the peer closes or `linger` is over (zero: closes right
-  // after the last byte). Input is not offered to the user any more.
+  // after the last byte). A peer that takes no byte for `linger` is closed as well. Input is not offered to the user any more.
   void closeAfterFlush(event::Millis linger);
 
   const Address& remote() const { return remote_; }
@@ -103,6 +103,7 @@ class Connection final : public event::FdHandler,
   bool writeSome();
   void finish(CloseReason why, int error);
   void linger();
+  void armLinger();
 
   ConnectionUser* user_ = nullptr;
   buffer::Buffer in_;

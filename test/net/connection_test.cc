@@ -424,6 +424,28 @@ TEST_F(ConnectionTest, CloseAfterFlushWithUnreadInputIsNoReset) {
   until([&] { return user_.closes == 1; });
 }
 
+TEST_F(ConnectionTest, CloseAfterFlushGivesUpOnAPeerThatStopsReading) {
+  dial(4096);
+  std::string big(8'000'000, 'z');
+  user_.output.appendCopy(big);
+  server_->closeAfterFlush(event::Millis(1000));
+  turns(50);
+  EXPECT_EQ(user_.closes, 0);
+  size_t got = clientReads().size();
+  g_now += event::Millis(900);
+  until([&] {
+    size_t n = clientReads().size();
+    got += n;
+    return n > 100'000 || got > 3'000'000;
+  });
+  g_now += event::Millis(900);
+  turns(50);
+  EXPECT_EQ(user_.closes, 0);  // it took some meanwhile
+  g_now += event::Millis(1100);
+  turns(3);
+  EXPECT_EQ(user_.closes, 1);
+}
+
 TEST_F(ConnectionTest, NothingIsOfferedAfterCloseAfterFlush) {
   dial();
   user_.eat = false;
