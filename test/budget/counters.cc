@@ -1,5 +1,6 @@
 #include "test/budget/counters.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
 #include <sys/epoll.h>
@@ -9,8 +10,6 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <dlfcn.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define GATEHOUSE_COUNT_MALLOC 0

@@ -4,9 +4,10 @@
 
 namespace gatehouse::budget {
 
-// What one thread did since it started: heap allocations and system calls. Linking this library into a test puts counting
-// definitions of malloc and of the listed system calls in front of libc's; they forward to the kernel or to libc. Under a
-// sanitizer allocations are not counted (countsAllocations() is false), since the sanitizer owns malloc.
+// What one thread did since it started: heap allocations and system calls. Linking this library
+// into a test puts counting definitions of malloc and of the listed system calls in front of
+// libc's; they forward to the kernel or to libc. Under a sanitizer allocations are not counted
+// (countsAllocations() is false), since the sanitizer owns malloc.
 struct Counts {
   uint64_t allocations = 0;  // malloc, calloc, realloc, aligned forms; operator new comes here too
   uint64_t frees = 0;

@@ -23,7 +23,8 @@ struct CountedOwner : SliceOwner {
 };
 
 Slice sliceOf(std::string_view text, SliceOwner* owner) {
-  return {reinterpret_cast<const std::byte*>(text.data()), static_cast<uint32_t>(text.size()), owner};
+  return {reinterpret_cast<const std::byte*>(text.data()), static_cast<uint32_t>(text.size()),
+          owner};
 }
 
 TEST(Buffer, HoldsNoStorageWhenEmpty) {
@@ -216,7 +217,8 @@ TEST(BufferProperty, BehavesAsAString) {
       b.copyTo(offset, n, part.data());
       ASSERT_EQ(part, m.substr(offset, n));
     }
-    for (size_t i = 0; i < kCount; ++i) ASSERT_EQ(buffers[i].toString(), model[i]) << "seed " << seed;
+    for (size_t i = 0; i < kCount; ++i)
+      ASSERT_EQ(buffers[i].toString(), model[i]) << "seed " << seed;
   }
   EXPECT_EQ(memory::slabLive(), slab_before);
 }

@@ -16,7 +16,9 @@ MonoTime simulated() { return g_now; }
 
 class TimerWheelTest : public testing::Test {
  protected:
-  TimerWheelTest() : worker_((g_now = MonoTime(std::chrono::seconds(1000)), "test"), 0, simulated) { worker_.bind(); }
+  TimerWheelTest() : worker_((g_now = MonoTime(std::chrono::seconds(1000)), "test"), 0, simulated) {
+    worker_.bind();
+  }
   void advance(Millis by) {
     g_now += by;
     worker_.timers().advance(g_now, nullptr, nullptr);

@@ -73,7 +73,9 @@ struct Dead : Reapable {
 
 class WorkerTest : public testing::Test {
  protected:
-  WorkerTest() : worker_((g_now = MonoTime(std::chrono::seconds(100)), "test"), 0, simulated) { worker_.bind(); }
+  WorkerTest() : worker_((g_now = MonoTime(std::chrono::seconds(100)), "test"), 0, simulated) {
+    worker_.bind();
+  }
   Worker worker_;
 };
 
@@ -107,13 +109,15 @@ TEST_F(WorkerTest, TurnOrder) {
   struct Capture {
     decltype(note)* f;
   } capture{&note};
-  timer.arm(Millis(5), [](void* self) noexcept { (*static_cast<Capture*>(self)->f)("timer"); }, &capture);
+  timer.arm(
+      Millis(5), [](void* self) noexcept { (*static_cast<Capture*>(self)->f)("timer"); }, &capture);
   worker_.markDirty(flush);
   worker_.bury(*new Dead([&] { steps.push_back("reap"); }));
   g_now += Millis(6);
   worker_.runOnce();
-  EXPECT_EQ(steps, (Steps{"fd", "run after fd", "ready", "run after ready", "mail", "run after mail", "timer", "run after timer",
-                          "produce", "run after produce", "produce once more", "reap"}));
+  EXPECT_EQ(steps, (Steps{"fd", "run after fd", "ready", "run after ready", "mail",
+                          "run after mail", "timer", "run after timer", "produce",
+                          "run after produce", "produce once more", "reap"}));
   worker_.fds().remove(fd.fd);
 }
 
@@ -284,11 +288,13 @@ TEST(WorkerRun, WakesForMailFdsAndTimersAndStops) {
     worker.bind();
     worker.fds().addReadOnly(fd.fd, fd);
     Timer timer;
-    timer.arm(Millis(2), [](void* n) noexcept { ++*static_cast<std::atomic<int>*>(n); }, &timers);
+    timer.arm(
+        Millis(2), [](void* n) noexcept { ++*static_cast<std::atomic<int>*>(n); }, &timers);
     worker.run();
     worker.fds().remove(fd.fd);
   });
-  // Each waits until the loop has seen it, whatever the loop was doing: a lost wake-up hangs the test.
+  // Each waits until the loop has seen it, whatever the loop was doing: a lost wake-up hangs the
+  // test.
   for (int i = 1; i <= 2000; ++i) {
     worker.post([&] { ++mail; });
     while (mail < i) std::this_thread::yield();

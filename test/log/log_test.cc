@@ -143,7 +143,8 @@ TEST_F(LogTest, ReopenFollowsARotation) {
   struct stat info;
   while (::stat(path.c_str(), &info) != 0) std::this_thread::yield();
   writer->write("new\n");
-  // The file exists from its opening on; the writer takes it up under the same lock that flush() waits for.
+  // The file exists from its opening on; the writer takes it up under the same lock that flush()
+  // waits for.
   writers.flush();
   EXPECT_EQ(content(moved), "old\n");
   EXPECT_EQ(content(path), "new\n");

@@ -62,7 +62,8 @@ TEST(Slab, DeletesByTheFinalTypesSize) {
   delete object;
   EXPECT_EQ(slabLive(), before);
   auto* again = new Derived();
-  EXPECT_EQ(static_cast<void*>(again), static_cast<void*>(object));  // back in the class of its own size
+  EXPECT_EQ(static_cast<void*>(again),
+            static_cast<void*>(object));  // back in the class of its own size
   delete again;
 }
 

@@ -66,7 +66,8 @@ struct User : ConnectionUser {
 
 class ConnectionTest : public testing::Test {
  protected:
-  ConnectionTest() : worker_((g_now = event::MonoTime(std::chrono::seconds(100)), "test"), 0, simulated) {
+  ConnectionTest()
+      : worker_((g_now = event::MonoTime(std::chrono::seconds(100)), "test"), 0, simulated) {
     worker_.bind();
     slots_ = memory::slabLive();
     auto opened = ListenSocket::open(*Address::parse("127.0.0.1", 0), {});
@@ -103,14 +104,16 @@ class ConnectionTest : public testing::Test {
   // A plain client socket, accepted by us.
   void dial(int receive_buffer = 0) {
     client_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (receive_buffer != 0) ::setsockopt(client_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
+    if (receive_buffer != 0)
+      ::setsockopt(client_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
     sockaddr_storage to;
     socklen_t size = listen_->address().toSockaddr(to);
     ASSERT_EQ(::connect(client_, reinterpret_cast<sockaddr*>(&to), size), 0);
     until([&] { return server_ != nullptr; });
   }
   void clientSends(const std::string& text) {
-    ASSERT_EQ(::send(client_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    ASSERT_EQ(::send(client_, text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
   }
   // What the client can read now; "<end>" and "<reset>" mark the stream's end.
   std::string clientReads() {
@@ -225,7 +228,8 @@ TEST_F(ConnectionTest, ReadBudgetIsKeptAndTheRestComesFromTheReadyList) {
     size_t before = user_.received.size();
     worker_.runOnce();
     // A budget and at most one block more.
-    EXPECT_LE(user_.received.size() - before, Connection::kBusyBudget + memory::SegmentPool::kLarge);
+    EXPECT_LE(user_.received.size() - before,
+              Connection::kBusyBudget + memory::SegmentPool::kLarge);
   }
   until([&] { return user_.received.size() == big.size(); });
 }

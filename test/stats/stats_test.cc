@@ -133,11 +133,13 @@ TEST(Stats, AnonymousOnesAreNotListed) {
 }
 
 TEST(Histogram, BinsHaveTwoSignificantDigits) {
-  for (uint64_t value : {0ull, 1ull, 9ull, 10ull, 99ull, 100ull, 101ull, 109ull, 110ull, 999ull, 1000ull, 123'456ull, 60'000'000ull}) {
+  for (uint64_t value : {0ull, 1ull, 9ull, 10ull, 99ull, 100ull, 101ull, 109ull, 110ull, 999ull,
+                         1000ull, 123'456ull, 60'000'000ull}) {
     uint32_t bin = Histogram::binOf(value);
     EXPECT_LE(Histogram::binStart(bin), static_cast<double>(value)) << value;
     if (value >= 10) {
-      EXPECT_GT(Histogram::binStart(bin) + Histogram::binWidth(bin), static_cast<double>(value)) << value;
+      EXPECT_GT(Histogram::binStart(bin) + Histogram::binWidth(bin), static_cast<double>(value))
+          << value;
       EXPECT_LE(Histogram::binWidth(bin), static_cast<double>(value) / 10) << value;
     }
   }
@@ -148,7 +150,8 @@ TEST(Histogram, IntervalAndCumulative) {
   StatsStore store;
   Histogram histogram = store.histogram("h");
   histogram.record(10);
-  EXPECT_TRUE(store.histograms()[0].second.cumulative.empty());  // nothing before the first flush, as in Envoy
+  EXPECT_TRUE(store.histograms()[0]
+                  .second.cumulative.empty());  // nothing before the first flush, as in Envoy
   store.flush();
   histogram.record(1000);
   histogram.record(1000);
@@ -187,7 +190,8 @@ TEST_F(RenderTest, Text) {
             "http.ingress.downstream_rq_4xx: 6\n"
             "listener.127.0.0.1_80.downstream_cx_active: 2\n"
             "listener.admin.downstream_cx_active: 0\n"
-            "cluster.web.upstream_rq_time: P0(0,0) P25(1.02,1.02) P50(1.04,1.04) P75(1.08,1.08) P90(7.05,7.05) P95(7.05,7.05) "
+            "cluster.web.upstream_rq_time: P0(0,0) P25(1.02,1.02) P50(1.04,1.04) P75(1.08,1.08) "
+            "P90(7.05,7.05) P95(7.05,7.05) "
             "P99(7.05,7.05) P99.5(7.05,7.05) P99.9(7.05,7.05) P100(7.05,7.05)\n"
             "http.admin.downstream_rq_time: No recorded values\n")
       << renderText(store_, {});
@@ -202,7 +206,8 @@ TEST_F(RenderTest, UsedOnlyAndFilter) {
   options.used_only = false;
   options.filter = "^http\\.";
   EXPECT_EQ(renderText(store_, options),
-            "http.admin.downstream_rq_4xx: 0\nhttp.ingress.downstream_rq_4xx: 6\nhttp.admin.downstream_rq_time: No recorded values\n");
+            "http.admin.downstream_rq_4xx: 0\nhttp.ingress.downstream_rq_4xx: "
+            "6\nhttp.admin.downstream_rq_time: No recorded values\n");
   std::string error;
   EXPECT_TRUE(validFilter("a.*", &error));
   EXPECT_FALSE(validFilter("a[", &error));
@@ -213,14 +218,20 @@ TEST_F(RenderTest, Json) {
   RenderOptions options;
   options.filter = "rq_404|admin.downstream_rq_time";
   EXPECT_EQ(renderJson(store_, options),
-            "{\"stats\":[{\"name\":\"cluster.web.upstream_rq_404\",\"value\":6},{\"histograms\":{\"supported_quantiles\":"
-            "[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":[{\"name\":\"http.admin.downstream_rq_time\",\"values\":["
-            "{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},"
-            "{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},"
-            "{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},"
+            "{\"stats\":[{\"name\":\"cluster.web.upstream_rq_404\",\"value\":6},{\"histograms\":{"
+            "\"supported_quantiles\":"
+            "[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":[{\"name\":\"http.admin."
+            "downstream_rq_time\",\"values\":["
+            "{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},{"
+            "\"cumulative\":null,\"interval\":null},"
+            "{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},{"
+            "\"cumulative\":null,\"interval\":null},"
+            "{\"cumulative\":null,\"interval\":null},{\"cumulative\":null,\"interval\":null},{"
+            "\"cumulative\":null,\"interval\":null},"
             "{\"cumulative\":null,\"interval\":null}]}]}}]}");
   options.filter = "upstream_rq_time";
-  EXPECT_NE(renderJson(store_, options).find("[{\"cumulative\":0,\"interval\":0},{\"cumulative\":1.02,\"interval\":1.02}"),
+  EXPECT_NE(renderJson(store_, options)
+                .find("[{\"cumulative\":0,\"interval\":0},{\"cumulative\":1.02,\"interval\":1.02}"),
             std::string::npos);
 }
 
@@ -231,8 +242,10 @@ TEST_F(RenderTest, Prometheus) {
             "# TYPE envoy_cluster_upstream_rq counter\n"
             "envoy_cluster_upstream_rq{envoy_response_code=\"404\",envoy_cluster_name=\"web\"} 6\n"
             "# TYPE envoy_http_downstream_rq_xx counter\n"
-            "envoy_http_downstream_rq_xx{envoy_response_code_class=\"4\",envoy_http_conn_manager_prefix=\"admin\"} 0\n"
-            "envoy_http_downstream_rq_xx{envoy_response_code_class=\"4\",envoy_http_conn_manager_prefix=\"ingress\"} 6\n"
+            "envoy_http_downstream_rq_xx{envoy_response_code_class=\"4\",envoy_http_conn_manager_"
+            "prefix=\"admin\"} 0\n"
+            "envoy_http_downstream_rq_xx{envoy_response_code_class=\"4\",envoy_http_conn_manager_"
+            "prefix=\"ingress\"} 6\n"
             "# TYPE envoy_listener_admin_downstream_cx_active gauge\n"
             "envoy_listener_admin_downstream_cx_active{} 0\n"
             "# TYPE envoy_listener_downstream_cx_active gauge\n"
@@ -243,15 +256,16 @@ TEST_F(RenderTest, PrometheusHistogram) {
   RenderOptions options;
   options.filter = "upstream_rq_time";
   std::string text = renderPrometheus(store_, options);
-  for (const char* line : {"# TYPE envoy_cluster_upstream_rq_time histogram\n",
-                           "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"0.5\"} 1\n",
-                           "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"1\"} 5\n",
-                           "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"5\"} 5\n",
-                           "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"10\"} 6\n",
-                           "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"3600000\"} 6\n",
-                           "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"+Inf\"} 6\n",
-                           "envoy_cluster_upstream_rq_time_sum{envoy_cluster_name=\"web\"} 11\n",
-                           "envoy_cluster_upstream_rq_time_count{envoy_cluster_name=\"web\"} 6\n"}) {
+  for (const char* line :
+       {"# TYPE envoy_cluster_upstream_rq_time histogram\n",
+        "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"0.5\"} 1\n",
+        "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"1\"} 5\n",
+        "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"5\"} 5\n",
+        "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"10\"} 6\n",
+        "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"3600000\"} 6\n",
+        "envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"web\",le=\"+Inf\"} 6\n",
+        "envoy_cluster_upstream_rq_time_sum{envoy_cluster_name=\"web\"} 11\n",
+        "envoy_cluster_upstream_rq_time_count{envoy_cluster_name=\"web\"} 6\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
   }
 }
@@ -262,15 +276,21 @@ TEST(Render, TagsAreCutAsEnvoyDoes) {
     const char* line;
   } cases[] = {
       {"listener.127.0.0.1_80.http.ingress.downstream_rq_2xx",
-       "envoy_listener_http_downstream_rq_xx{envoy_response_code_class=\"2\",envoy_http_conn_manager_prefix=\"ingress\","
+       "envoy_listener_http_downstream_rq_xx{envoy_response_code_class=\"2\",envoy_http_conn_"
+       "manager_prefix=\"ingress\","
        "envoy_listener_address=\"127.0.0.1_80\"} 0\n"},
       {"listener.127.0.0.1_80.worker_3.downstream_cx_active",
-       "envoy_listener_worker_downstream_cx_active{envoy_worker_id=\"3\",envoy_listener_address=\"127.0.0.1_80\"} 0\n"},
-      {"server.worker_12.watchdog_miss", "envoy_server_worker_watchdog_miss{envoy_worker_id=\"12\"} 0\n"},
-      {"cluster.my.clu.upstream_cx_total", "envoy_cluster_clu_upstream_cx_total{envoy_cluster_name=\"my\"} 0\n"},
-      {"listener.admin.main_thread.downstream_cx_total", "envoy_listener_admin_main_thread_downstream_cx_total{} 0\n"},
+       "envoy_listener_worker_downstream_cx_active{envoy_worker_id=\"3\",envoy_listener_address="
+       "\"127.0.0.1_80\"} 0\n"},
+      {"server.worker_12.watchdog_miss",
+       "envoy_server_worker_watchdog_miss{envoy_worker_id=\"12\"} 0\n"},
+      {"cluster.my.clu.upstream_cx_total",
+       "envoy_cluster_clu_upstream_cx_total{envoy_cluster_name=\"my\"} 0\n"},
+      {"listener.admin.main_thread.downstream_cx_total",
+       "envoy_listener_admin_main_thread_downstream_cx_total{} 0\n"},
       {"server.uptime", "envoy_server_uptime{} 0\n"},
-      {"listener.[__1]_80.downstream_cx_total", "envoy_listener_downstream_cx_total{envoy_listener_address=\"[__1]_80\"} 0\n"},
+      {"listener.[__1]_80.downstream_cx_total",
+       "envoy_listener_downstream_cx_total{envoy_listener_address=\"[__1]_80\"} 0\n"},
   };
   for (const auto& c : cases) {
     StatsStore store;
