@@ -6,8 +6,9 @@
 
 namespace gatehouse::base {
 
-// A link that an object carries to sit in at most one IntrusiveList of that Tag. Unlinks itself on destruction, so a
-// list never holds a dead object. Not thread-safe: object and list belong to one thread.
+// A link that an object carries to sit in at most one IntrusiveList of that Tag. Unlinks itself on
+// destruction, so a list never holds a dead object. Not thread-safe: object and list belong to one
+// thread.
 template <class Tag>
 class ListLink {
  public:
@@ -31,7 +32,8 @@ class ListLink {
   ListLink* next_ = nullptr;
 };
 
-// A doubly linked list of T (T derives from ListLink<Tag>); owns nothing. Every operation is O(1) but clear().
+// A doubly linked list of T (T derives from ListLink<Tag>); owns nothing. Every operation is O(1)
+// but clear().
 template <class T, class Tag>
 class IntrusiveList {
   using Link = ListLink<Tag>;

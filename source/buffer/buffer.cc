@@ -122,7 +122,8 @@ void Buffer::appendCopy(std::string_view bytes) {
 }
 
 void Buffer::appendStatic(std::string_view bytes) {
-  append({reinterpret_cast<const std::byte*>(bytes.data()), static_cast<uint32_t>(bytes.size()), nullptr});
+  append({reinterpret_cast<const std::byte*>(bytes.data()), static_cast<uint32_t>(bytes.size()),
+          nullptr});
 }
 
 void Buffer::appendOwned(std::string&& bytes) {
@@ -131,7 +132,8 @@ void Buffer::appendOwned(std::string&& bytes) {
     return;
   }
   auto* owner = new OwnedString(std::move(bytes));
-  append({reinterpret_cast<const std::byte*>(owner->text.data()), static_cast<uint32_t>(owner->text.size()), owner});
+  append({reinterpret_cast<const std::byte*>(owner->text.data()),
+          static_cast<uint32_t>(owner->text.size()), owner});
 }
 
 void Buffer::take(Buffer& other) {

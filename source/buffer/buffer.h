@@ -12,9 +12,10 @@
 
 namespace gatehouse::buffer {
 
-// A chain of slices: bytes are appended, shared and moved, copied only where that is cheaper (pieces of at most
-// kCopyThreshold bytes are packed into the worker's current output segment). Belongs to one thread, whose segment pool
-// (memory::SegmentPool::local()) it uses; holds no storage while empty. sizeof(Buffer) <= 32 since idle connections have several.
+// A chain of slices: bytes are appended, shared and moved, copied only where that is cheaper
+// (pieces of at most kCopyThreshold bytes are packed into the worker's current output segment).
+// Belongs to one thread, whose segment pool (memory::SegmentPool::local()) it uses; holds no
+// storage while empty. sizeof(Buffer) <= 32 since idle connections have several.
 class Buffer {
  public:
   static constexpr size_t kCopyThreshold = 2048;
@@ -37,7 +38,8 @@ class Buffer {
   void appendStatic(std::string_view bytes);
   // A std::string kept alive by the buffer (moved into a heap owner); for large local bodies.
   void appendOwned(std::string&& bytes);
-  // Moves everything of `other` to the end of this; small pieces are packed. `other` is empty afterwards.
+  // Moves everything of `other` to the end of this; small pieces are packed. `other` is empty
+  // afterwards.
   void take(Buffer& other);
   // Moves the first n bytes of `other` (n <= other.length()).
   void takePrefix(Buffer& other, size_t n);
@@ -49,8 +51,8 @@ class Buffer {
 
   // The contiguous bytes at the front (possibly fewer than length()).
   std::string_view front() const;
-  // Makes the first n bytes contiguous (n <= length()) and returns them; copies only if they are not. Views of earlier
-  // fronts end.
+  // Makes the first n bytes contiguous (n <= length()) and returns them; copies only if they are
+  // not. Views of earlier fronts end.
   std::string_view linearize(size_t n);
   // Copies out without consuming.
   void copyTo(size_t offset, size_t n, char* to) const;
@@ -60,7 +62,8 @@ class Buffer {
   size_t iovecs(struct iovec* out, size_t max) const;
   std::span<const Slice> slices() const;
 
-  // A place of at least `n` contiguous bytes to be written and then committed; valid until any other call on any buffer of this thread.
+  // A place of at least `n` contiguous bytes to be written and then committed; valid until any
+  // other call on any buffer of this thread.
   char* reserve(size_t n);
   void commit(size_t n);
 

@@ -23,7 +23,8 @@ class Signals::Handler final : public FdHandler {
   }
   void onFdEvents(uint32_t) noexcept override {
     signalfd_siginfo info;
-    while (::read(fd_, &info, sizeof(info)) == sizeof(info)) callback_(static_cast<int>(info.ssi_signo));
+    while (::read(fd_, &info, sizeof(info)) == sizeof(info))
+      callback_(static_cast<int>(info.ssi_signo));
   }
 
  private:

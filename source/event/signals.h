@@ -6,8 +6,8 @@
 
 namespace gatehouse::event {
 
-// Delivers signals to main as ordinary events (signalfd). Made before any other thread starts, since the signals are blocked for the whole
-// process; only one may exist.
+// Delivers signals to main as ordinary events (signalfd). Made before any other thread starts,
+// since the signals are blocked for the whole process; only one may exist.
 class Signals {
  public:
   // `callback(signal)` runs on the current worker.

@@ -17,7 +17,8 @@ uint64_t tickAtOrAfter(MonoTime time) {
   return (nanos + kNanosPerTick - 1) / kNanosPerTick;
 }
 uint64_t tickBefore(MonoTime time) {
-  return static_cast<uint64_t>(std::max<int64_t>(0, time.time_since_epoch().count())) / kNanosPerTick;
+  return static_cast<uint64_t>(std::max<int64_t>(0, time.time_since_epoch().count())) /
+         kNanosPerTick;
 }
 
 }  // namespace
@@ -57,7 +58,8 @@ void TimerWheel::advance(MonoTime now, void (*after)(void*) noexcept, void* cont
     uint64_t in_round = tick_ & (kSlots - 1);
     // Nothing in the rest of this round: go to its end at once.
     bool any = false;
-    for (uint64_t word = in_round / 64; word < kSlots / 64; ++word) any = any || occupied_[0][word] != 0;
+    for (uint64_t word = in_round / 64; word < kSlots / 64; ++word)
+      any = any || occupied_[0][word] != 0;
     if (!any) {
       uint64_t last_of_round = tick_ | (kSlots - 1);
       if (last_of_round >= target) {
@@ -68,7 +70,8 @@ void TimerWheel::advance(MonoTime now, void (*after)(void*) noexcept, void* cont
     }
     ++tick_;
     // A round is over: file the next slot of the level above one level down.
-    for (int level = 1; level < kLevels && (tick_ & ((uint64_t{1} << (8 * level)) - 1)) == 0; ++level) {
+    for (int level = 1; level < kLevels && (tick_ & ((uint64_t{1} << (8 * level)) - 1)) == 0;
+         ++level) {
       uint64_t slot = (tick_ >> (8 * level)) & (kSlots - 1);
       List moved;
       moved.splice(slots_[level][slot]);
@@ -118,7 +121,8 @@ Millis TimerWheel::untilNext(MonoTime now) const {
   if (any(0)) return wait((tick_ | (kSlots - 1)) + 1);
   // Rounds without anything to file down are slept through.
   for (uint64_t slot = ((tick_ >> 8) & (kSlots - 1)) + 1; slot < kSlots; ++slot) {
-    if (occupied_[1][slot / 64] & (uint64_t{1} << (slot % 64))) return wait(((tick_ >> 16) << 16) + (slot << 8));
+    if (occupied_[1][slot / 64] & (uint64_t{1} << (slot % 64)))
+      return wait(((tick_ >> 16) << 16) + (slot << 8));
   }
   if (any(1) || any(2) || any(3)) return wait((tick_ | 0xffff) + 1);
   return Millis(-1);

@@ -13,8 +13,9 @@ using Millis = std::chrono::milliseconds;
 
 class TimerWheel;
 
-// A member of the object it serves; its destructor cancels. Fires at most once per arm(), not before the deadline and about a
-// tick (1 ms) after it, from the timer step of the worker. Extending the deadline of an armed timer is one store.
+// A member of the object it serves; its destructor cancels. Fires at most once per arm(), not
+// before the deadline and about a tick (1 ms) after it, from the timer step of the worker.
+// Extending the deadline of an armed timer is one store.
 class Timer : public base::ListLink<struct TimerTag> {
  public:
   using Callback = void (*)(void* self) noexcept;
@@ -34,14 +35,15 @@ class Timer : public base::ListLink<struct TimerTag> {
   MonoTime deadline_{};
 };
 
-// Hierarchical wheel, 1 ms ticks: 4 levels of 256 slots. Inserting, extending and cancelling are O(1). An extended timer
-// stays in its slot and is re-filed when that slot comes due.
+// Hierarchical wheel, 1 ms ticks: 4 levels of 256 slots. Inserting, extending and cancelling are
+// O(1). An extended timer stays in its slot and is re-filed when that slot comes due.
 class TimerWheel {
  public:
   using List = base::IntrusiveList<Timer, TimerTag>;
   explicit TimerWheel(MonoTime start = {});
   void insert(Timer& timer);
-  // Moves the wheel to `now`; each due timer is popped and called one at a time, `after` runs after each call.
+  // Moves the wheel to `now`; each due timer is popped and called one at a time, `after` runs after
+  // each call.
   void advance(MonoTime now, void (*after)(void*) noexcept, void* context);
   // Time to wait until something may be due; negative when nothing is armed.
   Millis untilNext(MonoTime now) const;

@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <vector>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <vector>
 
 namespace gatehouse::event {
 
@@ -30,7 +31,8 @@ constexpr int kTurnsBeforeAsio = 256;
 // The worker's epoll set, and the Asio descriptor that watches it.
 class Worker::NestedEpoll final : public FdWatcher {
  public:
-  NestedEpoll() : io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE), set_(io_, ::epoll_create1(EPOLL_CLOEXEC)) {}
+  NestedEpoll()
+      : io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE), set_(io_, ::epoll_create1(EPOLL_CLOEXEC)) {}
 
   int add(int fd, FdHandler& handler) override {
     epoll_event event{};
@@ -108,7 +110,8 @@ class Worker::NestedEpoll final : public FdWatcher {
   bool armed_ = false;
   int since_asio_ = 0;
   int count_ = 0;                     // events of the current batch
-  std::vector<FdHandler*> handlers_;  // by fd, for remove(); an fd closed without it leaves its entry until the fd is added again
+  std::vector<FdHandler*> handlers_;  // by fd, for remove(); an fd closed without it leaves its
+                                      // entry until the fd is added again
   epoll_event events_[kBatch];
 };
 

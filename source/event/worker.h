@@ -14,8 +14,9 @@
 
 namespace gatehouse::event {
 
-// Work that must run on this worker soon but not inside the current call: streams whose state bits were set. queue() may
-// be called any number of times before it runs. At most 64 runs a turn for one item; the rest waits for the next turn.
+// Work that must run on this worker soon but not inside the current call: streams whose state bits
+// were set. queue() may be called any number of times before it runs. At most 64 runs a turn for
+// one item; the rest waits for the next turn.
 class Task : public base::ListLink<struct TaskTag> {
  public:
   virtual void run() noexcept = 0;
@@ -29,7 +30,8 @@ class Task : public base::ListLink<struct TaskTag> {
   uint8_t runs_ = 0;
 };
 
-// A connection with output to produce. flush() is called in the produce step of the turn: pulls from its codec, writes once.
+// A connection with output to produce. flush() is called in the produce step of the turn: pulls
+// from its codec, writes once.
 class Flushable : public base::ListLink<struct FlushTag> {
  public:
   virtual void flush() noexcept = 0;
@@ -38,8 +40,8 @@ class Flushable : public base::ListLink<struct FlushTag> {
   ~Flushable() = default;
 };
 
-// A source whose fd will not announce anything although there is something to read (credit after a pause, read budget hit,
-// bytes inside TLS). onReady() is called in step 2 of the next turn.
+// A source whose fd will not announce anything although there is something to read (credit after a
+// pause, read budget hit, bytes inside TLS). onReady() is called in step 2 of the next turn.
 class ReadySource : public base::ListLink<struct ReadyTag> {
  public:
   virtual void onReady() noexcept = 0;
@@ -48,20 +50,23 @@ class ReadySource : public base::ListLink<struct ReadyTag> {
   ~ReadySource() = default;
 };
 
-// What died in this turn: freed in step 8 and nowhere else, so that stale events and codec pointers find it closed.
+// What died in this turn: freed in step 8 and nowhere else, so that stale events and codec pointers
+// find it closed.
 class Reapable : public base::ListLink<struct ReapTag> {
  public:
   virtual ~Reapable() = default;
 };
 
 // One event loop on one thread: main and every worker. The order of a turn is fixed:
-//   1 fd events (at most 128)  2 ready list  3 mailbox  4 due timers; after EACH item the run queue is worked until empty
-//   5 produce: every dirty connection flushes  6 run queue again, and produce once more for what became dirty
-//   7 (configuration is adopted through the mailbox)  8 the graveyard is freed  9 wait, unless the ready list is not empty
-// The connections' fds are in an epoll set of the worker's own, edge-triggered and registered once; one Asio descriptor
-// watches that set. While the set yields events the loop stays on it and goes to Asio only when it is empty or after 256 turns: with 50 busy
-// connections that is 0.26 epoll_wait and 0.02 epoll_ctl a request against 0.50 and 0.25 with a re-arm every turn.
-// All methods on the worker's own thread unless marked. current() is the worker of the calling thread.
+//   1 fd events (at most 128)  2 ready list  3 mailbox  4 due timers; after EACH item the run queue
+//   is worked until empty 5 produce: every dirty connection flushes  6 run queue again, and produce
+//   once more for what became dirty 7 (configuration is adopted through the mailbox)  8 the
+//   graveyard is freed  9 wait, unless the ready list is not empty
+// The connections' fds are in an epoll set of the worker's own, edge-triggered and registered once;
+// one Asio descriptor watches that set. While the set yields events the loop stays on it and goes
+// to Asio only when it is empty or after 256 turns: with 50 busy connections that is 0.26
+// epoll_wait and 0.02 epoll_ctl a request against 0.50 and 0.25 with a re-arm every turn. All
+// methods on the worker's own thread unless marked. current() is the worker of the calling thread.
 class Worker {
  public:
   using Clock = MonoTime (*)();

@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -71,8 +71,10 @@ FileWriter* FileWriters::open(const std::string& path, std::string* error) {
   std::lock_guard lock(mutex_);
   auto& slot = files_[path];
   if (slot == nullptr) {
-    int fd = path == "/dev/stdout" ? 1 : path == "/dev/stderr" ? 2
-             : ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int fd = path == "/dev/stdout" ? 1
+             : path == "/dev/stderr"
+                 ? 2
+                 : ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
       *error = "cannot open '" + path + "': " + std::strerror(errno);
       files_.erase(path);

@@ -12,8 +12,9 @@
 
 namespace gatehouse::log {
 
-// One append-only file that access logs write lines to. Lines are collected in memory and written by the writer thread; a worker never
-// does file I/O. When more than kMaxPending bytes wait, lines are dropped and counted.
+// One append-only file that access logs write lines to. Lines are collected in memory and written
+// by the writer thread; a worker never does file I/O. When more than kMaxPending bytes wait, lines
+// are dropped and counted.
 class FileWriter {
  public:
   static constexpr size_t kMaxPending = 16 * 1024 * 1024;
@@ -25,7 +26,8 @@ class FileWriter {
 
  private:
   friend class FileWriters;
-  FileWriter(std::string path, int fd, class FileWriters& owner) : path_(std::move(path)), fd_(fd), owner_(owner) {}
+  FileWriter(std::string path, int fd, class FileWriters& owner)
+      : path_(std::move(path)), fd_(fd), owner_(owner) {}
   void writeOut();
 
   std::string path_;
@@ -37,13 +39,15 @@ class FileWriter {
   uint64_t dropped_ = 0;
 };
 
-// All log files of the process and the one thread that writes them: at least once a second, at once when 64 KiB wait.
+// All log files of the process and the one thread that writes them: at least once a second, at once
+// when 64 KiB wait.
 class FileWriters {
  public:
   FileWriters();
   // Writes what is pending.
   ~FileWriters();
-  // Opens for appending, each path once. Null with `error` set: cannot be opened. The writer lives as long as this.
+  // Opens for appending, each path once. Null with `error` set: cannot be opened. The writer lives
+  // as long as this.
   FileWriter* open(const std::string& path, std::string* error);
   // After the files were moved away (SIGUSR1, log rotation). Any thread.
   void reopen();

@@ -12,7 +12,8 @@ namespace gatehouse::log {
 
 namespace {
 
-constexpr std::string_view kLevels[] = {"trace", "debug", "info", "warning", "error", "critical", "off"};
+constexpr std::string_view kLevels[] = {"trace", "debug",    "info", "warning",
+                                        "error", "critical", "off"};
 constexpr std::string_view kComponents[] = {"main",     "config",     "http",  "router",
                                             "upstream", "connection", "admin", "listener"};
 constexpr size_t kCount = static_cast<size_t>(Component::kCount);
@@ -58,7 +59,9 @@ bool parseLevel(std::string_view name, Level* level) {
 }
 
 std::string_view levelName(Level level) { return kLevels[static_cast<size_t>(level)]; }
-std::string_view componentName(Component component) { return kComponents[static_cast<size_t>(component)]; }
+std::string_view componentName(Component component) {
+  return kComponents[static_cast<size_t>(component)];
+}
 
 bool parseComponent(std::string_view name, Component* component) {
   for (size_t i = 0; i < kCount; ++i) {
@@ -92,17 +95,20 @@ void setLevel(Level level) {
 }
 
 void setLevel(Component component, Level level) {
-  levels()[static_cast<size_t>(component)].store(static_cast<int>(level), std::memory_order_relaxed);
+  levels()[static_cast<size_t>(component)].store(static_cast<int>(level),
+                                                 std::memory_order_relaxed);
 }
 
 Level level(Component component) {
-  return static_cast<Level>(levels()[static_cast<size_t>(component)].load(std::memory_order_relaxed));
+  return static_cast<Level>(
+      levels()[static_cast<size_t>(component)].load(std::memory_order_relaxed));
 }
 
 bool enabled(Component component, Level severity) { return severity >= level(component); }
 
 void write(Component component, Level severity, std::string_view text) {
-  loggers()[static_cast<size_t>(component)]->log(static_cast<spdlog::level::level_enum>(severity), text);
+  loggers()[static_cast<size_t>(component)]->log(static_cast<spdlog::level::level_enum>(severity),
+                                                 text);
 }
 
 void flush() { loggers()[0]->flush(); }

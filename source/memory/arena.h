@@ -9,9 +9,10 @@
 
 namespace gatehouse::memory {
 
-// Bump allocation for what lives exactly as long as a stream (or an attempt): heads, per-stream filter state. Nothing is freed
-// before the arena dies; destructors of objects made here are the caller's business. Grows by pooled blocks of the
-// worker. One thread. Never allocate here per chunk, message or retry.
+// Bump allocation for what lives exactly as long as a stream (or an attempt): heads, per-stream
+// filter state. Nothing is freed before the arena dies; destructors of objects made here are the
+// caller's business. Grows by pooled blocks of the worker. One thread. Never allocate here per
+// chunk, message or retry.
 class Arena {
  public:
   // Past this the stream is refused (431 or 500): allocation still succeeds, overLimit() says so.

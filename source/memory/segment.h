@@ -7,8 +7,8 @@
 
 namespace gatehouse::memory {
 
-// A pooled block of bytes with a plain reference count: made, referenced and released on one thread. The data follows the
-// header in the same allocation.
+// A pooled block of bytes with a plain reference count: made, referenced and released on one
+// thread. The data follows the header in the same allocation.
 class Segment : public buffer::SliceOwner {
  public:
   char* data() { return reinterpret_cast<char*>(this + 1); }
@@ -31,8 +31,9 @@ class Segment : public buffer::SliceOwner {
   Segment* next_free_;
 };
 
-// The blocks of one thread: 16 KiB for reads and heads, 64 KiB for bodies. Free blocks are kept newest first (hot in cache) up to a
-// bound. local() is made at first use of a thread and lives until its end.
+// The blocks of one thread: 16 KiB for reads and heads, 64 KiB for bodies. Free blocks are kept
+// newest first (hot in cache) up to a bound. local() is made at first use of a thread and lives
+// until its end.
 class SegmentPool {
  public:
   static constexpr size_t kSmall = 16 * 1024;
@@ -43,8 +44,8 @@ class SegmentPool {
 
   // One reference belongs to the caller.
   Segment* take(size_t size_class);
-  // The block that reads go to: reused from its start as long as nobody else refers to it, so that a steady flow of small
-  // messages always touches the same cache lines.
+  // The block that reads go to: reused from its start as long as nobody else refers to it, so that
+  // a steady flow of small messages always touches the same cache lines.
   Segment& readBlock();
   // The block that heads and small pieces of all connections are packed into.
   Segment& outputBlock(size_t need);

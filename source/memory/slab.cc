@@ -26,7 +26,8 @@ struct FreeSlot {
   FreeSlot* next;
 };
 
-// Chunks are given back to the heap only when the thread ends, and then only if nothing lives in them any more.
+// Chunks are given back to the heap only when the thread ends, and then only if nothing lives in
+// them any more.
 struct Slab {
   FreeSlot* free[kClasses + 1] = {};
   std::vector<void*> chunks;

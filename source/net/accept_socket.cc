@@ -18,12 +18,14 @@ namespace {
 constexpr int kAcceptsPerEvent = 32;
 
 absl::Status failed(std::string_view what, const Address& address, int error) {
-  return absl::UnavailableError(std::string(what) + " '" + address.toString() + "': " + std::strerror(error));
+  return absl::UnavailableError(std::string(what) + " '" + address.toString() +
+                                "': " + std::strerror(error));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ListenSocket>> ListenSocket::open(const Address& address, const ListenOptions& options) {
+absl::StatusOr<std::unique_ptr<ListenSocket>> ListenSocket::open(const Address& address,
+                                                                 const ListenOptions& options) {
   sockaddr_storage at;
   socklen_t length = address.toSockaddr(at);
   int fd = ::socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -35,28 +37,33 @@ absl::StatusOr<std::unique_ptr<ListenSocket>> ListenSocket::open(const Address& 
     if (options.reuse_port) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
     // Inherited by accepted sockets.
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (address.family() == Address::Family::kV6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    if (address.family() == Address::Family::kV6)
+      ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
   } else if (address.toString().size() >= sizeof(sockaddr_un::sun_path)) {
-    return absl::InvalidArgumentError("cannot bind '" + address.toString() + "': the path is longer than 107 bytes");
+    return absl::InvalidArgumentError("cannot bind '" + address.toString() +
+                                      "': the path is longer than 107 bytes");
   } else if (!address.toString().starts_with('@')) {
     // A socket file nobody listens on is what a crashed process left behind.
     std::string path = address.toString();
     struct stat info;
     if (::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
       int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      bool refused = ::connect(probe, reinterpret_cast<sockaddr*>(&at), length) != 0 && errno == ECONNREFUSED;
+      bool refused =
+          ::connect(probe, reinterpret_cast<sockaddr*>(&at), length) != 0 && errno == ECONNREFUSED;
       ::close(probe);
       if (refused) ::unlink(path.c_str());
     }
   }
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&at), length) != 0) return failed("cannot bind", address, errno);
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&at), length) != 0)
+    return failed("cannot bind", address, errno);
   if (!address.isIp() && !address.toString().starts_with('@')) {
     socket->unlink_path_ = address.toString();
     if (options.unix_mode != 0 && ::chmod(socket->unlink_path_.c_str(), options.unix_mode) != 0) {
       return failed("cannot set the mode of", address, errno);
     }
   }
-  if (::listen(fd, options.backlog > 0 ? options.backlog : 4096) != 0) return failed("cannot listen on", address, errno);
+  if (::listen(fd, options.backlog > 0 ? options.backlog : 4096) != 0)
+    return failed("cannot listen on", address, errno);
   if (address.isIp()) {
     sockaddr_storage bound;
     socklen_t size = sizeof(bound);
@@ -72,7 +79,8 @@ ListenSocket::~ListenSocket() {
   if (!unlink_path_.empty()) ::unlink(unlink_path_.c_str());
 }
 
-Acceptor::Acceptor(ListenSocket& socket, OnAccept on_accept) : socket_(socket), on_accept_(std::move(on_accept)) {
+Acceptor::Acceptor(ListenSocket& socket, OnAccept on_accept)
+    : socket_(socket), on_accept_(std::move(on_accept)) {
   event::Worker::current().fds().addReadOnly(socket_.fd(), *this);
 }
 
@@ -89,7 +97,8 @@ void Acceptor::onFdEvents(uint32_t) noexcept {
 bool Acceptor::acceptOne() {
   sockaddr_storage from;
   socklen_t length = sizeof(from);
-  int fd = ::accept4(socket_.fd(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int fd = ::accept4(socket_.fd(), reinterpret_cast<sockaddr*>(&from), &length,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) {
     on_accept_(fd, Address::fromSockaddr(from, length));
     return true;

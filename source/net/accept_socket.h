@@ -19,8 +19,10 @@ struct ListenOptions {
 // A bound, listening, non-blocking socket. Owns the fd and, for a path it bound, the socket file.
 class ListenSocket {
  public:
-  // Errors read "cannot bind '127.0.0.1:80': Address already in use". Port 0 takes a free one: address() tells.
-  static absl::StatusOr<std::unique_ptr<ListenSocket>> open(const Address& address, const ListenOptions& options);
+  // Errors read "cannot bind '127.0.0.1:80': Address already in use". Port 0 takes a free one:
+  // address() tells.
+  static absl::StatusOr<std::unique_ptr<ListenSocket>> open(const Address& address,
+                                                            const ListenOptions& options);
   ~ListenSocket();
   ListenSocket(const ListenSocket&) = delete;
   ListenSocket& operator=(const ListenSocket&) = delete;
@@ -34,8 +36,8 @@ class ListenSocket {
   std::string unlink_path_;
 };
 
-// Accepts on one worker. When the process is out of file descriptors it stops accepting for 100 ms at a time instead of spinning
-// (threats: fd exhaustion). Made and destroyed on its worker.
+// Accepts on one worker. When the process is out of file descriptors it stops accepting for 100 ms
+// at a time instead of spinning (threats: fd exhaustion). Made and destroyed on its worker.
 class Acceptor final : public event::FdHandler {
  public:
   // Takes over each fd.

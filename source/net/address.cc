@@ -87,8 +87,10 @@ Address Address::fromSockaddr(const sockaddr_storage& from, socklen_t length) {
     }
     case AF_UNIX: {
       const auto& un = reinterpret_cast<const sockaddr_un&>(from);
-      size_t size = length > offsetof(sockaddr_un, sun_path) ? length - offsetof(sockaddr_un, sun_path) : 0;
-      // A client's own address has no path; a peer's chosen name is not interned, or clients could fill memory.
+      size_t size =
+          length > offsetof(sockaddr_un, sun_path) ? length - offsetof(sockaddr_un, sun_path) : 0;
+      // A client's own address has no path; a peer's chosen name is not interned, or clients could
+      // fill memory.
       return unixPath(size == 0 || un.sun_path[0] == '\0' ? "" : "unix");
     }
     default:
@@ -135,20 +137,23 @@ socklen_t Address::toSockaddr(sockaddr_storage& to) const {
 bool Address::isLoopback() const {
   if (family_ == Family::kV4) return bytes_[0] == 127;
   if (family_ == Family::kV6) {
-    return std::all_of(bytes_.begin(), bytes_.end() - 1, [](uint8_t b) { return b == 0; }) && bytes_[15] == 1;
+    return std::all_of(bytes_.begin(), bytes_.end() - 1, [](uint8_t b) { return b == 0; }) &&
+           bytes_[15] == 1;
   }
   return false;
 }
 
 bool Address::isAny() const {
   size_t size = family_ == Family::kV4 ? 4 : 16;
-  return isIp() && std::all_of(bytes_.begin(), bytes_.begin() + static_cast<long>(size), [](uint8_t b) { return b == 0; });
+  return isIp() && std::all_of(bytes_.begin(), bytes_.begin() + static_cast<long>(size),
+                               [](uint8_t b) { return b == 0; });
 }
 
 bool Address::isPrivate() const {
   if (isLoopback()) return true;
   if (family_ == Family::kV4) {
-    return bytes_[0] == 10 || (bytes_[0] == 172 && (bytes_[1] & 0xf0) == 16) || (bytes_[0] == 192 && bytes_[1] == 168);
+    return bytes_[0] == 10 || (bytes_[0] == 172 && (bytes_[1] & 0xf0) == 16) ||
+           (bytes_[0] == 192 && bytes_[1] == 168);
   }
   return family_ == Family::kV6 && (bytes_[0] & 0xfe) == 0xfc;
 }

@@ -10,8 +10,9 @@
 
 namespace gatehouse::net {
 
-// An IPv4, IPv6 or unix socket address in 20 bytes (a sockaddr_storage has 128, and idle connections have two). Unix paths are interned
-// for the life of the process: they come from configuration only. A default Address is "none".
+// An IPv4, IPv6 or unix socket address in 20 bytes (a sockaddr_storage has 128, and idle
+// connections have two). Unix paths are interned for the life of the process: they come from
+// configuration only. A default Address is "none".
 class Address {
  public:
   enum class Family : uint8_t { kNone, kV4, kV6, kUnix };
@@ -39,7 +40,8 @@ class Address {
   std::string ip() const;
   // "10.0.0.1:80", "[::1]:80", or the path; as in Envoy's logs and stat names.
   std::string toString() const;
-  // Writes toString() into `to` (at least kMaxText bytes for IP addresses) without allocating; returns the length.
+  // Writes toString() into `to` (at least kMaxText bytes for IP addresses) without allocating;
+  // returns the length.
   static constexpr size_t kMaxText = 110;
   size_t write(char* to, bool with_port) const;
 

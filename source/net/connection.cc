@@ -51,7 +51,8 @@ Connection* Connection::connect(const Address& remote, ConnectionUser& user) {
   int result = ::connect(fd, reinterpret_cast<sockaddr*>(&to), length);
   if (result != 0 && errno != EINPROGRESS) connection->error_ = errno;
   if (connection->error_ == 0) connection->error_ = worker.fds().add(fd, *connection);
-  // A unix socket connects at once: its writable edge is pending from registration, so one path serves both.
+  // A unix socket connects at once: its writable edge is pending from registration, so one path
+  // serves both.
   if (connection->error_ != 0) worker.markReady(*connection);
   return connection;
 }
@@ -152,7 +153,8 @@ void Connection::readSome() {
     ssize_t n = ::recv(fd_, block->tail(), room, 0);
     if (n > 0) {
       block->addRef();
-      buffer::Slice slice{reinterpret_cast<const std::byte*>(block->tail()), static_cast<uint32_t>(n), block};
+      buffer::Slice slice{reinterpret_cast<const std::byte*>(block->tail()),
+                          static_cast<uint32_t>(n), block};
       block->addUsed(static_cast<size_t>(n));
       in_.append(slice);
     }
@@ -207,7 +209,8 @@ void Connection::flush() noexcept {
   bool wrote = false;
   bool more = false;  // the user was not asked until it had nothing left
   for (;;) {
-    if (!lingering_ && out_.length() < kOutputRoom) user_->produce(out_, kOutputRoom - out_.length());
+    if (!lingering_ && out_.length() < kOutputRoom)
+      user_->produce(out_, kOutputRoom - out_.length());
     if (out_.empty()) break;
     if (!writable_) break;
     size_t before = out_.length();
@@ -216,7 +219,8 @@ void Connection::flush() noexcept {
     wrote = true;
     budget -= std::min(budget, before - out_.length());
     if (!go_on) break;
-    // The usual case: everything left in one call. Asking the codec again is cheap only for large bodies.
+    // The usual case: everything left in one call. Asking the codec again is cheap only for large
+    // bodies.
     if (out_.empty() && before < kOutputRoom / 2) break;
     if (budget == 0) {
       more = true;
@@ -248,7 +252,8 @@ bool Connection::writeSome() {
     bytes_out_ += static_cast<uint64_t>(n);
     out_.drain(static_cast<size_t>(n));
     if (linger_timer_ != nullptr) armLinger();  // the peer still takes bytes
-    // Fewer than offered: the socket's buffer is full and an edge will tell when it is not; asking again would cost a call.
+    // Fewer than offered: the socket's buffer is full and an edge will tell when it is not; asking
+    // again would cost a call.
     if (static_cast<size_t>(n) < offered) writable_ = false;
     return writable_;
   }
@@ -293,7 +298,8 @@ void Connection::armLinger() {
   if (linger_timer_ == nullptr) linger_timer_ = new event::Timer();
   linger_timer_->arm(
       event::Millis(linger_ms_),
-      [](void* self) noexcept { static_cast<Connection*>(self)->close(CloseReason::kLocal); }, this);
+      [](void* self) noexcept { static_cast<Connection*>(self)->close(CloseReason::kLocal); },
+      this);
 }
 
 void Connection::linger() {

@@ -11,23 +11,25 @@
 namespace gatehouse::net {
 
 enum class CloseReason : uint8_t {
-  kLocal,           // we decided to
-  kRemoteFin,       // the peer finished and there is nothing left to do
-  kReset,           // RST, or a read or write error
+  kLocal,      // we decided to
+  kRemoteFin,  // the peer finished and there is nothing left to do
+  kReset,      // RST, or a read or write error
   kConnectFailed,
   kConnectTimeout,
   kIdle,
   kDrain,
-  kProtocol,        // the peer broke the protocol
+  kProtocol,  // the peer broke the protocol
 };
 
-// Who reads and writes a connection: an HTTP codec's connection, a TCP proxy. Exactly one at a time; must live until onClosed().
+// Who reads and writes a connection: an HTTP codec's connection, a TCP proxy. Exactly one at a
+// time; must live until onClosed().
 class ConnectionUser {
  public:
   // Outgoing only: established.
   virtual void onConnected() noexcept {}
-  // New bytes stand at the end of `in`; what is left in it is offered again in front of later bytes. `end`: the peer finished
-  // writing and nothing follows `in`. Called again with end after a pause if bytes were left.
+  // New bytes stand at the end of `in`; what is left in it is offered again in front of later
+  // bytes. `end`: the peer finished writing and nothing follows `in`. Called again with end after a
+  // pause if bytes were left.
   virtual void onData(buffer::Buffer& in, bool end) noexcept = 0;
   // Pulled in the produce step of the turn: adds about `room` bytes, returns how many.
   virtual size_t produce(buffer::Buffer& out, size_t room) noexcept = 0;
@@ -40,9 +42,10 @@ class ConnectionUser {
   ~ConnectionUser() = default;
 };
 
-// One stream socket on one worker. Readiness is sticky: set by an edge, cleared only by would_block or a short read. Output is pulled from the
-// user once a turn and written with one call. Belongs to itself: lives from accept or connect until its close, freed in step 8 of
-// that turn; the user keeps the pointer until onClosed().
+// One stream socket on one worker. Readiness is sticky: set by an edge, cleared only by would_block
+// or a short read. Output is pulled from the user once a turn and written with one call. Belongs to
+// itself: lives from accept or connect until its close, freed in step 8 of that turn; the user
+// keeps the pointer until onClosed().
 class Connection final : public event::FdHandler,
                          public event::Flushable,
                          public event::ReadySource,
@@ -57,7 +60,8 @@ class Connection final : public event::FdHandler,
 
   // An accepted socket; takes over the fd. The user is set before the call returns to the loop.
   static Connection* accepted(int fd, const Address& remote, const Address& local);
-  // Starts connecting. Every failure is reported through onClosed(kConnectFailed) from the loop, never from inside.
+  // Starts connecting. Every failure is reported through onClosed(kConnectFailed) from the loop,
+  // never from inside.
   static Connection* connect(const Address& remote, ConnectionUser& user);
 
   void setUser(ConnectionUser& user) { user_ = &user; }
@@ -73,8 +77,9 @@ class Connection final : public event::FdHandler,
   void close(CloseReason why);
   // As close(kLocal), but the peer sees RST: for answers cut off in the middle.
   void abortiveClose();
-  // Writes what is pending, then finishes writing and discards input until the peer closes or `linger` is over (zero: closes right
-  // after the last byte). A peer that takes no byte for `linger` is closed as well. Input is not offered to the user any more.
+  // Writes what is pending, then finishes writing and discards input until the peer closes or
+  // `linger` is over (zero: closes right after the last byte). A peer that takes no byte for
+  // `linger` is closed as well. Input is not offered to the user any more.
   void closeAfterFlush(event::Millis linger);
 
   const Address& remote() const { return remote_; }

@@ -15,8 +15,9 @@ namespace {
 
 constexpr double kQuantiles[] = {0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1};
 // Envoy's default Prometheus buckets.
-constexpr double kBuckets[] = {0.5,  1,    5,    10,    25,    50,    100,    250,    500,    1000,
-                               2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000};
+constexpr double kBuckets[] = {0.5,   1,      5,      10,      25,     50,    100,
+                               250,   500,    1000,   2500,    5000,   10000, 30000,
+                               60000, 300000, 600000, 1800000, 3600000};
 
 std::string number(double value) {
   if (std::isnan(value)) return "nan";
@@ -24,11 +25,14 @@ std::string number(double value) {
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
-std::string bucketName(double bound) { return bound < 1 ? number(bound) : std::to_string(static_cast<uint64_t>(bound)); }
+std::string bucketName(double bound) {
+  return bound < 1 ? number(bound) : std::to_string(static_cast<uint64_t>(bound));
+}
 
 class Filter {
  public:
-  explicit Filter(const RenderOptions& options) : regex_(options.filter, RE2::Quiet), all_(options.filter.empty()) {}
+  explicit Filter(const RenderOptions& options)
+      : regex_(options.filter, RE2::Quiet), all_(options.filter.empty()) {}
   bool takes(const std::string& name) const { return all_ || RE2::PartialMatch(name, regex_); }
 
  private:
@@ -36,7 +40,9 @@ class Filter {
   bool all_;
 };
 
-uint64_t total(const std::vector<uint64_t>& bins) { return std::accumulate(bins.begin(), bins.end(), uint64_t{0}); }
+uint64_t total(const std::vector<uint64_t>& bins) {
+  return std::accumulate(bins.begin(), bins.end(), uint64_t{0});
+}
 
 std::string escape(std::string_view text) {
   std::string out;
@@ -52,7 +58,8 @@ struct Tagged {
   std::string labels;  // a="b",c="d"
 };
 
-// How many leading characters of `text` are one of `allowed`, up to the last dot that follows such a run; 0 if there is none.
+// How many leading characters of `text` are one of `allowed`, up to the last dot that follows such
+// a run; 0 if there is none.
 size_t runBeforeDot(std::string_view text, std::string_view allowed) {
   size_t run = std::min(text.find_first_not_of(allowed), text.size());
   if (run < text.size() && text[run] == '.') return run;
@@ -60,8 +67,9 @@ size_t runBeforeDot(std::string_view text, std::string_view allowed) {
   return dot == std::string_view::npos ? 0 : dot;
 }
 
-// Takes Envoy's default tags out of a statistic's name, in the order in which Envoy writes them. As in Envoy a cluster name ends at
-// its first dot, and the text of a listener is a tag only if it looks like an address.
+// Takes Envoy's default tags out of a statistic's name, in the order in which Envoy writes them. As
+// in Envoy a cluster name ends at its first dot, and the text of a listener is a tag only if it
+// looks like an address.
 Tagged extractTags(const std::string& name) {
   std::vector<std::pair<std::string, std::string>> tags;
   std::string rest = name;
@@ -90,13 +98,18 @@ Tagged extractTags(const std::string& name) {
   constexpr std::string_view kCluster = "cluster.";
   constexpr std::string_view kHttp = "http.";
   constexpr std::string_view kListener = "listener.";
-  if (rest.starts_with(kCluster)) cut("envoy_cluster_name", kCluster.size(), up_to_dot(kCluster.size()));
-  if (rest.starts_with(kHttp)) cut("envoy_http_conn_manager_prefix", kHttp.size(), up_to_dot(kHttp.size()));
+  if (rest.starts_with(kCluster))
+    cut("envoy_cluster_name", kCluster.size(), up_to_dot(kCluster.size()));
+  if (rest.starts_with(kHttp))
+    cut("envoy_http_conn_manager_prefix", kHttp.size(), up_to_dot(kHttp.size()));
   if (rest.starts_with(kListener)) {
     size_t http = rest.find(".http.", kListener.size());
-    if (http != std::string::npos) cut("envoy_http_conn_manager_prefix", http + 6, up_to_dot(http + 6));
+    if (http != std::string::npos)
+      cut("envoy_http_conn_manager_prefix", http + 6, up_to_dot(http + 6));
   }
-  size_t worker = rest.starts_with("server.worker_") ? 6 : rest.starts_with(kListener) ? rest.find(".worker_") : std::string::npos;
+  size_t worker = rest.starts_with("server.worker_") ? 6
+                  : rest.starts_with(kListener)      ? rest.find(".worker_")
+                                                     : std::string::npos;
   if (worker != std::string::npos) {
     size_t at = worker + 8;
     size_t size = up_to_dot(at);
@@ -136,7 +149,9 @@ std::string renderText(const StatsStore& store, const RenderOptions& options) {
   for (const auto& value : store.values()) {
     if ((options.used_only && !value.used) || !filter.takes(value.name)) continue;
     out += value.name + ": " +
-           (value.gauge ? std::to_string(static_cast<int64_t>(value.value)) : std::to_string(value.value)) + "\n";
+           (value.gauge ? std::to_string(static_cast<int64_t>(value.value))
+                        : std::to_string(value.value)) +
+           "\n";
   }
   for (const auto& [name, view] : store.histograms()) {
     bool empty = view.cumulative.empty() || total(view.cumulative) == 0;
@@ -162,20 +177,23 @@ std::string renderJson(const StatsStore& store, const RenderOptions& options) {
   for (const auto& value : store.values()) {
     if ((options.used_only && !value.used) || !filter.takes(value.name)) continue;
     out += std::string(first ? "" : ",") + "{\"name\":\"" + escape(value.name) + "\",\"value\":" +
-           (value.gauge ? std::to_string(static_cast<int64_t>(value.value)) : std::to_string(value.value)) + "}";
+           (value.gauge ? std::to_string(static_cast<int64_t>(value.value))
+                        : std::to_string(value.value)) +
+           "}";
     first = false;
   }
   std::string computed;
   for (const auto& [name, view] : store.histograms()) {
     bool empty = view.cumulative.empty() || total(view.cumulative) == 0;
     if ((options.used_only && empty) || !filter.takes(name)) continue;
-    computed += std::string(computed.empty() ? "" : ",") + "{\"name\":\"" + escape(name) + "\",\"values\":[";
+    computed += std::string(computed.empty() ? "" : ",") + "{\"name\":\"" + escape(name) +
+                "\",\"values\":[";
     bool first_value = true;
     for (double q : kQuantiles) {
       auto json = [](double v) { return std::isnan(v) ? std::string("null") : number(v); };
-      computed += std::string(first_value ? "" : ",") + "{\"cumulative\":" +
-                  (empty ? "null" : json(quantile(view.cumulative, q))) + ",\"interval\":" +
-                  (empty ? "null" : json(quantile(view.interval, q))) + "}";
+      computed += std::string(first_value ? "" : ",") +
+                  "{\"cumulative\":" + (empty ? "null" : json(quantile(view.cumulative, q))) +
+                  ",\"interval\":" + (empty ? "null" : json(quantile(view.interval, q))) + "}";
       first_value = false;
     }
     computed += "]}";
@@ -200,7 +218,9 @@ std::string renderPrometheus(const StatsStore& store, const RenderOptions& optio
     Tagged tagged = extractTags(value.name);
     std::string& lines = kinds[value.gauge ? 1 : 0].families[tagged.name];
     lines += tagged.name + "{" + tagged.labels + "} " +
-             (value.gauge ? std::to_string(static_cast<int64_t>(value.value)) : std::to_string(value.value)) + "\n";
+             (value.gauge ? std::to_string(static_cast<int64_t>(value.value))
+                          : std::to_string(value.value)) +
+             "\n";
   }
   for (const auto& [name, view] : store.histograms()) {
     bool empty = view.cumulative.empty() || total(view.cumulative) == 0;
@@ -215,16 +235,19 @@ std::string renderPrometheus(const StatsStore& store, const RenderOptions& optio
       while (bin < view.cumulative.size() && Histogram::binStart(bin) <= bound) {
         below += view.cumulative[bin++];
       }
-      lines += tagged.name + "_bucket{" + tagged.labels + comma + "le=\"" + bucketName(bound) + "\"} " + std::to_string(below) + "\n";
+      lines += tagged.name + "_bucket{" + tagged.labels + comma + "le=\"" + bucketName(bound) +
+               "\"} " + std::to_string(below) + "\n";
     }
     uint64_t all = total(view.cumulative);
-    lines += tagged.name + "_bucket{" + tagged.labels + comma + "le=\"+Inf\"} " + std::to_string(all) + "\n";
+    lines += tagged.name + "_bucket{" + tagged.labels + comma + "le=\"+Inf\"} " +
+             std::to_string(all) + "\n";
     lines += tagged.name + "_sum{" + tagged.labels + "} " + std::to_string(view.sum) + "\n";
     lines += tagged.name + "_count{" + tagged.labels + "} " + std::to_string(all) + "\n";
   }
   std::string out;
   for (const Kind& kind : kinds) {
-    for (const auto& [name, lines] : kind.families) out += "# TYPE " + name + " " + kind.type + "\n" + lines;
+    for (const auto& [name, lines] : kind.families)
+      out += "# TYPE " + name + " " + kind.type + "\n" + lines;
   }
   return out;
 }

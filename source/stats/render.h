@@ -16,7 +16,8 @@ bool validFilter(const std::string& regex, std::string* error);
 // The three forms of Envoy's /stats.
 std::string renderText(const StatsStore& store, const RenderOptions& options);
 std::string renderJson(const StatsStore& store, const RenderOptions& options);
-// Names with Envoy's default tags taken out into labels (cluster, connection manager prefix, listener address, response code).
+// Names with Envoy's default tags taken out into labels (cluster, connection manager prefix,
+// listener address, response code).
 std::string renderPrometheus(const StatsStore& store, const RenderOptions& options);
 
 }  // namespace gatehouse::stats

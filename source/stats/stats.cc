@@ -29,7 +29,8 @@ Registry& registry() {
 }
 
 std::atomic<uint64_t>* reserve() {
-  void* at = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* at = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) std::abort();
   return static_cast<std::atomic<uint64_t>*>(at);
 }
@@ -72,7 +73,8 @@ std::atomic<uint64_t>* attach() {
 uint32_t allocate() {
   Registry& r = registry();
   std::lock_guard lock(r.mutex);
-  // Past the end everything shares the last cell: wrong numbers rather than a crash, after a million statistics.
+  // Past the end everything shares the last cell: wrong numbers rather than a crash, after a
+  // million statistics.
   return r.next < kFirstGauge - 1 ? r.next++ : kFirstGauge - 1;
 }
 
@@ -113,8 +115,8 @@ struct Bins {
   std::atomic<uint64_t> sum;
 };
 
-// Histogram bins of one thread, by histogram slot. The thread makes entries under the lock, main reads under it; bins stay
-// when the thread ends, since they are few.
+// Histogram bins of one thread, by histogram slot. The thread makes entries under the lock, main
+// reads under it; bins stay when the thread ends, since they are few.
 struct ThreadBins {
   std::vector<Bins*> by_slot;
 };
@@ -155,7 +157,8 @@ void collect(uint32_t slot, std::vector<uint64_t>& bins, uint64_t& sum) {
   for (ThreadBins* thread : r.threads) {
     if (slot >= thread->by_slot.size() || thread->by_slot[slot] == nullptr) continue;
     Bins& from = *thread->by_slot[slot];
-    for (uint32_t i = 0; i < Histogram::kBins; ++i) bins[i] += from.counts[i].load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < Histogram::kBins; ++i)
+      bins[i] += from.counts[i].load(std::memory_order_relaxed);
     sum += from.sum.load(std::memory_order_relaxed);
   }
 }
@@ -191,8 +194,9 @@ double Histogram::binWidth(uint32_t bin) {
 
 void Histogram::record(uint64_t value) {
   ThreadBins* mine = t_bins;
-  Bins& bins = mine != nullptr && slot_ < mine->by_slot.size() && mine->by_slot[slot_] != nullptr ? *mine->by_slot[slot_]
-                                                                                                  : makeBins(slot_);
+  Bins& bins = mine != nullptr && slot_ < mine->by_slot.size() && mine->by_slot[slot_] != nullptr
+                   ? *mine->by_slot[slot_]
+                   : makeBins(slot_);
   std::atomic<uint32_t>& cell = bins.counts[binOf(value)];
   cell.store(cell.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   bins.sum.store(bins.sum.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
@@ -202,8 +206,10 @@ double quantile(const std::vector<uint64_t>& bins, double q) {
   uint64_t total = 0;
   for (uint64_t n : bins) total += n;
   if (total == 0) return std::nan("");
-  // The value of that rank; the n values of a bin count as standing at 1/(n+1) ... n/(n+1) of it, as in Envoy.
-  uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(q * static_cast<double>(total))));
+  // The value of that rank; the n values of a bin count as standing at 1/(n+1) ... n/(n+1) of it,
+  // as in Envoy.
+  uint64_t rank =
+      std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(q * static_cast<double>(total))));
   uint64_t seen = 0;
   for (uint32_t i = 0; i < bins.size(); ++i) {
     if (seen + bins[i] < rank) {
@@ -216,9 +222,13 @@ double quantile(const std::vector<uint64_t>& bins, double q) {
   return std::nan("");  // q above one
 }
 
-Counter Scope::counter(std::string_view name) { return store_.counter(prefix_ + std::string(name)); }
+Counter Scope::counter(std::string_view name) {
+  return store_.counter(prefix_ + std::string(name));
+}
 Gauge Scope::gauge(std::string_view name) { return store_.gauge(prefix_ + std::string(name)); }
-Histogram Scope::histogram(std::string_view name) { return store_.histogram(prefix_ + std::string(name)); }
+Histogram Scope::histogram(std::string_view name) {
+  return store_.histogram(prefix_ + std::string(name));
+}
 
 StatsStore::StatsStore() = default;
 StatsStore::~StatsStore() = default;
@@ -280,7 +290,8 @@ std::vector<StatsStore::Value> StatsStore::values() const {
   auto counter = counters_.begin();
   auto gauge = gauges_.begin();
   while (counter != counters_.end() || gauge != gauges_.end()) {
-    bool take_counter = gauge == gauges_.end() || (counter != counters_.end() && counter->first <= gauge->first);
+    bool take_counter =
+        gauge == gauges_.end() || (counter != counters_.end() && counter->first <= gauge->first);
     const auto& entry = take_counter ? *counter : *gauge;
     if (take_counter) {
       uint64_t raw = cells::sum(entry.second.slot);

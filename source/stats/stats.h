@@ -11,11 +11,13 @@
 
 namespace gatehouse::stats {
 
-// Every statistic is a cell in one flat array per thread: the writing thread is the only writer of its cell (relaxed load and store, no
-// read-modify-write, no shared line), readers sum over all threads. Arrays are reserved address space, so cells never move.
+// Every statistic is a cell in one flat array per thread: the writing thread is the only writer of
+// its cell (relaxed load and store, no read-modify-write, no shared line), readers sum over all
+// threads. Arrays are reserved address space, so cells never move.
 namespace cells {
 constexpr uint32_t kMax = 1 << 20;
-// Cells from here on are gauges: twice the value, and in the lowest bit whether it was ever touched.
+// Cells from here on are gauges: twice the value, and in the lowest bit whether it was ever
+// touched.
 constexpr uint32_t kFirstGauge = kMax / 2;
 // This thread's array; made at first use and folded into a common base when the thread ends.
 extern thread_local std::atomic<uint64_t>* t_cells;
@@ -38,7 +40,8 @@ inline void add(uint32_t slot, uint64_t n) {
 inline void addGauge(uint32_t slot, int64_t n) {
   std::atomic<uint64_t>* all = t_cells != nullptr ? t_cells : attach();
   std::atomic<uint64_t>& cell = all[slot];
-  cell.store((cell.load(std::memory_order_relaxed) + (static_cast<uint64_t>(n) << 1)) | 1, std::memory_order_relaxed);
+  cell.store((cell.load(std::memory_order_relaxed) + (static_cast<uint64_t>(n) << 1)) | 1,
+             std::memory_order_relaxed);
 }
 }  // namespace cells
 
@@ -52,7 +55,8 @@ class Counter {
   uint32_t slot_ = 0;  // slot 0 belongs to nobody: an unset counter counts into the void
 };
 
-// A level, as the sum of what all threads added and took away. set() is for values that only one thread ever writes.
+// A level, as the sum of what all threads added and took away. set() is for values that only one
+// thread ever writes.
 class Gauge {
  public:
   void add(int64_t n) { cells::addGauge(slot_, n); }
@@ -63,7 +67,8 @@ class Gauge {
   uint32_t slot_ = cells::kMax - 1;  // belongs to nobody, as slot 0 of the counters
 };
 
-// Bins of two significant decimal digits over non-negative integers, per thread, made when a thread first records.
+// Bins of two significant decimal digits over non-negative integers, per thread, made when a thread
+// first records.
 class Histogram {
  public:
   static constexpr uint32_t kBins = 100 + 90 * 12;
@@ -81,7 +86,7 @@ class Histogram {
 struct HistogramView {
   std::vector<uint64_t> interval;  // last completed flush interval
   std::vector<uint64_t> cumulative;
-  uint64_t sum = 0;                  // of all recorded values
+  uint64_t sum = 0;  // of all recorded values
 };
 
 // `q` in 0..1; NaN when nothing was recorded.
@@ -104,7 +109,8 @@ class Scope {
   std::string prefix_;
 };
 
-// All statistics of a process by name. Making and reading: any thread, under a lock; counting never takes it.
+// All statistics of a process by name. Making and reading: any thread, under a lock; counting never
+// takes it.
 class StatsStore {
  public:
   StatsStore();
