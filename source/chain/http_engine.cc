@@ -13,8 +13,8 @@ using sdk::Dir;
 using sdk::Step;
 
 HttpEngine::HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& arena, http::RequestHead& request,
-                       sdk::StreamInfo& info, uint32_t buffer_limit)
-    : owner_(owner), plan_(plan), arena_(arena), request_(request), info_(info), limit_(buffer_limit) {
+                       sdk::StreamInfo& info, uint32_t buffer_limit, uint64_t random)
+    : owner_(owner), plan_(plan), arena_(arena), request_(request), info_(info), limit_(buffer_limit), random_(random) {
   size_t count = plan.count();
   filters_ = static_cast<std::byte*>(arena.allocate(plan.bytes()));
   handles_ = arena.allocateArray<sdk::HttpStream>(count);
@@ -475,6 +475,7 @@ void HttpStream::respondBody(buffer::Buffer& bytes, bool end) { engine_.respondB
 void HttpStream::respondTrailers(http::HeaderMap& trailers) { engine_.respondTrailers(index_, trailers); }
 void HttpStream::setHeld(Dir dir, size_t bytes) { engine_.setHeld(index_, dir, bytes); }
 uint32_t HttpStream::responseRoom() { return engine_.responseRoom(); }
+uint64_t HttpStream::random() const { return engine_.random(); }
 bool HttpStream::requestComplete() const { return engine_.requestComplete(); }
 const void* HttpStream::configPointer() { return engine_.config(index_); }
 

@@ -41,7 +41,7 @@ class StreamOwner {
 class HttpEngine final : public event::Task {
  public:
   HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& arena, http::RequestHead& request,
-             sdk::StreamInfo& info, uint32_t buffer_limit);
+             sdk::StreamInfo& info, uint32_t buffer_limit, uint64_t random);
   ~HttpEngine();
 
   // From the codec's events, in their order.
@@ -72,6 +72,7 @@ class HttpEngine final : public event::Task {
   void setHeld(uint8_t filter, sdk::Dir dir, size_t bytes);
   uint32_t responseRoom();
   bool requestComplete() const { return request_ended_; }
+  uint64_t random() const { return random_; }
 
   bool responseStarted() const { return on_wire_; }
   bool responseEnded() const { return response_ended_; }
@@ -117,6 +118,7 @@ class HttpEngine final : public event::Task {
   http::ResponseHead* response_ = nullptr;
   sdk::StreamInfo& info_;
   uint32_t limit_;
+  uint64_t random_;
   std::byte* filters_ = nullptr;
   sdk::HttpStream* handles_ = nullptr;
   State* states_ = nullptr;

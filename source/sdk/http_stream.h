@@ -116,6 +116,8 @@ class HttpStream {
   // Body bytes the response lane can take now.
   uint32_t responseRoom();
 
+  // One random number a stream, for choices by weight.
+  uint64_t random() const;
   // True when the client asked for nothing more (request complete).
   bool requestComplete() const;
   chain::HttpEngine& engine() { return engine_; }

@@ -1,0 +1,410 @@
+#include "source/proxy/http_connection.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "source/http/chars.h"
+#include "source/proxy/header_mutation.h"
+
+namespace gatehouse::proxy {
+
+using http::HeaderId;
+using sdk::ResponseFlag;
+
+namespace {
+
+// splitmix64 over a seed from the kernel: request ids and weighted choices need no secrecy, only spread.
+uint64_t nextRandom() {
+  static thread_local uint64_t state = [] {
+    uint64_t seed = 0;
+    while (::getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
+    }
+    return seed;
+  }();
+  uint64_t z = (state += 0x9e3779b97f4a7c15ull);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+HttpStream::HttpStream(HttpConnection& connection, const HcmConfig& config)
+    : connection_(connection),
+      config_(config),
+      arena_storage_(first_block_, sizeof(first_block_)),
+      head_(arena_storage_),
+      random_(nextRandom()) {
+  arena = &arena_storage_;
+  credit = config.buffer_limit;
+  info_.connection = &connection.info();
+  info_.start = event::Worker::current().now();
+  info_.downstream_remote = connection.info().remote;
+  engine_.emplace(*this, config.plan, arena_storage_, head_, info_, config.buffer_limit, random_);
+  config.stats->rq_total.inc();
+  config.stats->rq_http1_total.inc();
+  config.stats->rq_active.add(1);
+  touch();
+}
+
+HttpStream::~HttpStream() = default;
+
+void HttpStream::touch() {
+  if (config_.stream_idle_timeout.count() == 0) return;
+  idle_timer_.arm(
+      config_.stream_idle_timeout, [](void* self) noexcept { static_cast<HttpStream*>(self)->onIdle(); }, this);
+}
+
+void HttpStream::onIdle() {
+  config_.stats->rq_idle_timeout.inc();
+  info_.setFlag(ResponseFlag::kStreamIdleTimeout);
+  if (engine_->responseStarted()) {
+    info_.details = "stream_idle_timeout";
+    engine_->abort(codec::Abort::kTimeout);
+    return;
+  }
+  // A client that stopped in the middle of its request is told so; one that waits for us is told that we gave up.
+  bool complete = engine_->requestComplete();
+  engine_->reply({.status = static_cast<uint16_t>(complete ? 504 : 408), .body = "stream timeout", .details = "stream_idle_timeout"});
+}
+
+void HttpStream::onHead(bool end) {
+  info_.version = head_.version;
+  info_.request_header_bytes = head_.headers.byteSize();
+  if (end) info_.request_end = info_.start;
+  Refusal refusal = prepareRequest(head_, config_, info_, random_, nextRandom());
+  if (refusal.status != 0) {
+    if (refusal.status == 403 || refusal.status == 400) connection_.codec().goAway();
+    if (refusal.status == 403) config_.stats->rq_ws_on_non_ws_route.inc();
+    sdk::HeaderToAdd location{"location", refusal.location};
+    std::span<const sdk::HeaderToAdd> headers;
+    if (!refusal.location.empty()) headers = {&location, 1};
+    engine_->reply({.status = refusal.status, .body = refusal.body, .details = refusal.details, .headers = headers});
+    return;
+  }
+  const http::HeaderField* expect = std::as_const(head_.headers).find(HeaderId::kExpect);
+  if (expect != nullptr && !config_.proxy_100_continue && http::equalsIgnoreCase(expect->valueView(), "100-continue")) {
+    head_.headers.remove(HeaderId::kExpect);
+    if (!end) {
+      auto* interim = arena_storage_.make<http::ResponseHead>(arena_storage_);
+      interim->status = 100;
+      sendInterim(*interim);
+    }
+  } else if (expect != nullptr && !http::equalsIgnoreCase(expect->valueView(), "100-continue")) {
+    engine_->reply({.status = 417, .details = "unsupported_expectation"});
+    return;
+  }
+  if (config_.request_timeout.count() != 0 && !end) {
+    request_timer_.arm(
+        config_.request_timeout,
+        [](void* self) noexcept {
+          auto* stream = static_cast<HttpStream*>(self);
+          stream->config_.stats->rq_timeout.inc();
+          stream->engine_->reply({.status = 408, .body = "request timeout", .details = "request_overall_timeout"});
+        },
+        this);
+  }
+  engine_->requestHead(end);
+}
+
+void HttpStream::onBody(buffer::Buffer& in, bool end) {
+  touch();
+  if (end) {
+    request_timer_.cancel();
+    info_.request_end = event::Worker::current().now();
+  }
+  engine_->requestBody(in, end);
+}
+
+void HttpStream::onTrailers(http::HeaderMap& trailers) {
+  request_timer_.cancel();
+  info_.request_end = event::Worker::current().now();
+  engine_->requestTrailers(trailers);
+}
+
+void HttpStream::refuse(uint16_t status, std::string_view body, std::string_view details, ResponseFlag* flag) {
+  if (flag != nullptr) info_.setFlag(*flag);
+  info_.version = head_.version;
+  if (engine_->responseStarted()) {
+    info_.details = details;
+    engine_->abort(codec::Abort::kProtocol);
+    return;
+  }
+  engine_->reply({.status = status, .body = body, .details = details});
+}
+
+void HttpStream::sendInterim(http::ResponseHead& head) noexcept {
+  if (connection_.closed()) return;
+  connection_.codec().sendInterim(*this, head);
+  connection_.connection().markDirty();
+}
+
+void HttpStream::sendHead(http::ResponseHead& head, bool end) noexcept {
+  if (connection_.closed()) return;
+  touch();
+  head.keep_alive = true;
+  prepareResponse(head, head_, config_);
+  if (config_.lifecycle->wantsClose()) connection_.codec().goAway();
+  // An answer that ends before its request: the rest of the request is not waited for.
+  if (end && !engine_->requestComplete()) connection_.codec().goAway();
+  info_.response_header_bytes = head.headers.byteSize();
+  connection_.codec().sendResponseHead(*this, head, end);
+  connection_.connection().markDirty();
+}
+
+void HttpStream::sendBody(buffer::Buffer& bytes, bool end) noexcept {
+  if (connection_.closed()) return;
+  touch();
+  connection_.codec().sendBody(*this, bytes, end);
+  connection_.connection().markDirty();
+}
+
+void HttpStream::sendTrailers(http::HeaderMap& trailers) noexcept {
+  if (connection_.closed()) return;
+  trailers_ = &trailers;
+  connection_.codec().sendTrailers(*this, trailers);
+  connection_.connection().markDirty();
+}
+
+void HttpStream::resetStream(codec::Abort why) noexcept {
+  if (connection_.closed()) return;
+  connection_.codec().abort(*this, why);
+}
+
+void HttpStream::grantRequest(uint32_t bytes) noexcept {
+  if (connection_.closed()) return;
+  bool was_dry = credit == 0;
+  connection_.codec().grant(*this, bytes);
+  if (was_dry && bytes != 0) connection_.connection().resumeIngest();
+}
+
+size_t HttpStream::responseQueued() noexcept {
+  if (connection_.closed()) return 0;
+  return connection_.codec().queued(*this) + connection_.connection().pendingOutput();
+}
+
+const router::RouteEntry* HttpStream::pickRoute() noexcept {
+  const router::RouteEntry* route = config_.routes->route(head_, random_);
+  if (route == nullptr) {
+    config_.stats->no_route.inc();
+    return nullptr;
+  }
+  switch (route->kind()) {
+    case router::RouteEntry::Kind::kRedirect:
+      config_.stats->rq_redirect.inc();
+      break;
+    case router::RouteEntry::Kind::kDirectResponse:
+      config_.stats->rq_direct_response.inc();
+      break;
+    default:
+      config_.stats->router_rq_total.inc();
+  }
+  if (route->idleTimeout() && route->idleTimeout()->count() != 0) {
+    idle_timer_.arm(
+        *route->idleTimeout(), [](void* self) noexcept { static_cast<HttpStream*>(self)->onIdle(); }, this);
+  }
+  return route;
+}
+
+void HttpStream::onLocalReply(http::ResponseHead& head) noexcept {
+  if (info_.details == "cluster_not_found") config_.stats->no_cluster.inc();
+  if (info_.route_name.data() != nullptr || !info_.virtual_host_name.empty()) {
+    if (const router::RouteEntry* route = engine_->route()) route->finalizeResponse(head, head_, info_, random_);
+  }
+}
+
+void HttpStream::onStreamEnd(sdk::EndReason why) noexcept {
+  idle_timer_.cancel();
+  request_timer_.cancel();
+  if (why == sdk::EndReason::kDownstreamGone) {
+    info_.setFlag(ResponseFlag::kDownstreamConnectionTermination);
+    if (info_.details.empty() || info_.details == "via_upstream") info_.details = "downstream_remote_disconnect";
+    config_.stats->rq_rx_reset.inc();
+  }
+  countResponse();
+  log();
+  config_.stats->rq_active.add(-1);
+  connection_.streamEnded(*this);
+  event::Worker::current().bury(*this);
+}
+
+void HttpStream::countResponse() {
+  HcmStats& stats = *config_.stats;
+  if (info_.response_code == 0) return;
+  stats.rq_completed.inc();
+  switch (info_.response_code / 100) {
+    case 1:
+      stats.rq_1xx.inc();
+      break;
+    case 2:
+      stats.rq_2xx.inc();
+      break;
+    case 3:
+      stats.rq_3xx.inc();
+      break;
+    case 4:
+      stats.rq_4xx.inc();
+      break;
+    default:
+      stats.rq_5xx.inc();
+  }
+  stats.rq_time.record(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(info_.end - info_.start).count()));
+}
+
+void HttpStream::log() {
+  if (config_.access_logs.empty()) return;
+  event::Worker& worker = event::Worker::current();
+  info_.start_wall_micros =
+      worker.wallMicros() - std::chrono::duration_cast<std::chrono::microseconds>(worker.now() - info_.start).count();
+  sdk::LogEntry entry{&head_, engine_->response(), trailers_, info_};
+  for (const auto& logger : config_.access_logs) logger->log(entry);
+}
+
+HttpConnection::HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection, uint64_t id)
+    : config_(std::move(config)), connection_(&connection), codec_(config_->http1), opened_(event::Worker::current().now()) {
+  info_.remote = connection.remote();
+  info_.local = connection.local();
+  info_.id = id;
+  info_.listener_name = config_->listener_name;
+  connection.setUser(*this);
+  HcmStats& stats = *config_->stats;
+  stats.cx_total.inc();
+  stats.cx_http1_total.inc();
+  stats.cx_active.add(1);
+  stats.cx_http1_active.add(1);
+  armTimer(config_->idle_timeout);
+}
+
+HttpConnection::~HttpConnection() = default;
+
+void HttpConnection::armTimer(event::Millis delay) {
+  if (delay.count() == 0) {
+    timer_.cancel();
+    return;
+  }
+  timer_.arm(
+      delay, [](void* self) noexcept { static_cast<HttpConnection*>(self)->onTimer(); }, this);
+}
+
+void HttpConnection::onTimer() {
+  if (active_ != nullptr) {
+    armTimer(config_->idle_timeout);
+    return;
+  }
+  if (waiting_head_) {
+    config_->stats->rq_header_timeout.inc();
+    if (codec_.openForError(*this) != nullptr) {
+      active_->refuse(408, "request header timeout", "request_header_timeout", nullptr);
+    }
+    return;
+  }
+  config_->stats->cx_idle_timeout.inc();
+  connection_->close(net::CloseReason::kIdle);
+}
+
+void HttpConnection::onData(buffer::Buffer& in, bool end) noexcept {
+  codec::Ingest result = codec_.ingest(in, end, *this);
+  if (closed_) return;
+  if (result.code == codec::Ingest::kFatal) {
+    config_->stats->cx_protocol_error.inc();
+    ResponseFlag flag = ResponseFlag::kDownstreamProtocolError;
+    std::string_view body = result.why.status == 431   ? "Request Header Fields Too Large"
+                            : result.why.status == 426 ? "Upgrade Required"
+                            : result.why.status == 501 ? "Not Implemented"
+                                                       : "Bad Request";
+    if (active_ != nullptr) {
+      active_->refuse(result.why.status, body, result.why.details, result.why.status == 426 ? nullptr : &flag);
+    } else {
+      connection_->close(net::CloseReason::kProtocol);
+    }
+    return;
+  }
+  if (result.code == codec::Ingest::kBlocked) connection_->pauseIngest();
+  bool started = codec_.headStarted();
+  if (started && !waiting_head_ && config_->request_headers_timeout.count() != 0) {
+    waiting_head_ = true;
+    timer_.cancel();
+    armTimer(config_->request_headers_timeout);
+  }
+  // The client finished. As in Envoy that ends a connection at once, answers under way included, unless bytes still wait.
+  if (end && result.code != codec::Ingest::kBlocked) connection_->close(net::CloseReason::kRemoteFin);
+}
+
+void HttpConnection::onFlushed() noexcept {
+  if (active_ == nullptr) return;
+  active_->touch();
+  active_->engine().responseDrained();
+}
+
+codec::Stream* HttpConnection::onStream(uint64_t) noexcept {
+  waiting_head_ = false;
+  active_ = new HttpStream(*this, *config_);
+  ++requests_;
+  if (config_->max_requests_per_connection != 0 && requests_ >= config_->max_requests_per_connection) {
+    config_->stats->cx_max_requests_reached.inc();
+    codec_.goAway();
+  }
+  return active_;
+}
+
+void HttpConnection::onRequestHead(codec::Stream&, http::RequestHead&, bool end) noexcept { active_->onHead(end); }
+
+void HttpConnection::onBody(codec::Stream&, buffer::Buffer& in, bool end) noexcept {
+  if (active_ == nullptr) {
+    in.clear();
+    return;
+  }
+  active_->onBody(in, end);
+}
+
+void HttpConnection::onTrailers(codec::Stream&, http::HeaderMap& trailers) noexcept {
+  if (active_ != nullptr) active_->onTrailers(trailers);
+}
+
+void HttpConnection::onAbort(codec::Stream&, codec::Abort, codec::CodecError) noexcept {
+  if (active_ != nullptr) active_->engine().downstreamGone();
+}
+
+void HttpConnection::streamEnded(HttpStream&) {
+  active_ = nullptr;
+  if (closed_) {
+    event::Worker::current().bury(*this);
+    return;
+  }
+  if (codec_.cutShort()) {
+    // Only a reset tells the client that the answer is not complete.
+    connection_->abortiveClose();
+    return;
+  }
+  if (!codec_.idle() || !codec_.reusable()) {
+    // A client that may still be sending must read the answer before it meets a reset: linger. Otherwise close after the last byte.
+    bool clean = codec_.requestComplete() && connection_->pendingInput() == 0;
+    connection_->closeAfterFlush(clean ? event::Millis(0) : std::max(config_->delayed_close_timeout, event::Millis(1)));
+    return;
+  }
+  armTimer(config_->idle_timeout);
+  connection_->resumeIngest();
+}
+
+void HttpConnection::onClosed(net::CloseReason why, int) noexcept {
+  closed_ = true;
+  timer_.cancel();
+  HcmStats& stats = *config_->stats;
+  stats.cx_destroy.inc();
+  (why == net::CloseReason::kRemoteFin || why == net::CloseReason::kReset ? stats.cx_destroy_remote : stats.cx_destroy_local).inc();
+  stats.cx_active.add(-1);
+  stats.cx_http1_active.add(-1);
+  stats.cx_rx_bytes.add(connection_->bytesIn());
+  stats.cx_tx_bytes.add(connection_->bytesOut());
+  auto lived = event::Worker::current().now() - opened_;
+  stats.cx_length_ms.record(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(lived).count()));
+  if (active_ != nullptr) {
+    active_->engine().downstreamGone();
+  } else {
+    event::Worker::current().bury(*this);
+  }
+}
+
+}  // namespace gatehouse::proxy

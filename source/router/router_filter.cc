@@ -1,0 +1,346 @@
+#include <charconv>
+#include <chrono>
+
+#include "api/envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "source/config/registry.h"
+#include "source/router/route_table.h"
+#include "source/sdk/factory.h"
+#include "source/upstream/cluster_manager.h"
+
+namespace gatehouse::router {
+
+namespace {
+
+using http::HeaderId;
+using sdk::Dir;
+using sdk::ResponseFlag;
+using sdk::Step;
+using upstream::PoolFailure;
+
+struct RouterConfig {
+  upstream::ClusterManager* clusters;
+  bool suppress_envoy_headers = false;
+};
+
+// Ends every HTTP filter chain: answers redirects and direct responses, or sends the request to a host of the route's cluster and
+// brings the answer back. One per stream; the upstream request is the object itself. Pool and codec keep no pointer once cancel() ran.
+class RouterFilter final : public upstream::UpstreamRequest {
+ public:
+  RouterFilter(const RouterConfig& config, sdk::HttpStream& stream) : config_(config), stream_(stream) {
+    arena = &stream.arena();
+  }
+
+  Step requestHead(http::RequestHead& head, bool end) noexcept {
+    const RouteEntry* route = stream_.route();
+    sdk::StreamInfo& info = stream_.info();
+    if (route == nullptr) {
+      info.setFlag(ResponseFlag::kNoRouteFound);
+      stream_.reply({.status = 404, .details = "route_not_found"});
+      return Step::kPause;
+    }
+    route_ = route;
+    info.route_name = route->name();
+    info.virtual_host_name = route->virtualHostName();
+    switch (route->kind()) {
+      case RouteEntry::Kind::kRedirect: {
+        std::string_view location;
+        uint16_t status = route->redirect(head, &location);
+        sdk::HeaderToAdd header{"location", location};
+        stream_.reply({.status = status, .details = "direct_response", .headers = {&header, 1}});
+        return Step::kPause;
+      }
+      case RouteEntry::Kind::kDirectResponse:
+        stream_.reply({.status = route->directStatus(), .body = route->directBody(), .details = "direct_response"});
+        return Step::kPause;
+      case RouteEntry::Kind::kNonForwarding:
+        stream_.reply({.status = 404, .details = "non_forwarding_route"});
+        return Step::kPause;
+      case RouteEntry::Kind::kForward:
+        break;
+    }
+    return forward(head, end);
+  }
+
+  Step requestBody(sdk::BodyIo& io) noexcept {
+    end_seen_ = io.last();
+    if (attached()) {
+      sendBody(io.in(), end_seen_);
+    } else {
+      waiting_body_.take(io.in());
+    }
+    noteHeld();
+    if (end_seen_) requestSent();
+    return Step::kContinue;
+  }
+
+  Step requestTrailers(http::HeaderMap& trailers) noexcept {
+    end_seen_ = true;
+    trailers_ = &trailers;
+    if (attached()) sendTrailers(trailers);
+    requestSent();
+    return Step::kContinue;
+  }
+
+  void responseRoom(uint32_t bytes) noexcept { grantBody(bytes); }
+  void onReplaced() noexcept { cancelAttempt(); }
+  void onEnd(sdk::EndReason) noexcept { cancelAttempt(); }
+
+  // upstream::UpstreamRequest
+  void onPoolReady() noexcept override {
+    sdk::StreamInfo& info = stream_.info();
+    info.upstream_known = true;
+    info.upstream_remote = host()->address;
+    info.upstream_hostname = host()->hostname;
+    info.upstream_first_sent = event::Worker::current().now();
+    credit = stream_.responseRoom();
+    bool end = end_seen_ && waiting_body_.empty() && trailers_ == nullptr;
+    UpstreamRequest::sendHead(stream_.request(), end);
+    if (!end && (!waiting_body_.empty() || end_seen_)) {
+      sendBody(waiting_body_, end_seen_ && trailers_ == nullptr);
+      if (trailers_ != nullptr) sendTrailers(*trailers_);
+      noteHeld();
+    }
+  }
+
+  void onPoolFailure(PoolFailure why, std::string_view reason) noexcept override {
+    sdk::StreamInfo& info = stream_.info();
+    timeout_.cancel();
+    if (host() != nullptr) {
+      info.upstream_known = true;
+      info.upstream_remote = host()->address;
+    }
+    if (why == PoolFailure::kOverflow) {
+      info.setFlag(ResponseFlag::kUpstreamOverflow);
+      sdk::HeaderToAdd header{"x-envoy-overloaded", "true"};
+      std::span<const sdk::HeaderToAdd> headers;
+      if (!config_.suppress_envoy_headers) headers = {&header, 1};
+      fail(503, "overflow", "", "upstream_reset_before_response_started{overflow}", headers);
+      return;
+    }
+    info.setFlag(ResponseFlag::kUpstreamConnectionFailure);
+    if (why == PoolFailure::kConnectTimeout) {
+      fail(503, "connection timeout", "", "upstream_reset_before_response_started{connection_timeout}");
+      return;
+    }
+    info.upstream_failure = reason;
+    fail(503, "remote connection failure", reason, "upstream_reset_before_response_started{remote_connection_failure}");
+  }
+
+  http::ResponseHead* newResponseHead() noexcept override {
+    return arena->make<http::ResponseHead>(*arena);
+  }
+
+  void onInterim(http::ResponseHead& head) noexcept override { stream_.respondInterim(head); }
+
+  void onHead(http::ResponseHead& head, bool end) noexcept override {
+    sdk::StreamInfo& info = stream_.info();
+    event::MonoTime now = event::Worker::current().now();
+    info.upstream_first_received = now;
+    info.details = "via_upstream";
+    cluster_->countCode(head.status);
+    auto& host_stats = const_cast<upstream::Host*>(host())->stats;
+    (head.status < 500 ? host_stats.rq_success : host_stats.rq_error).inc();
+    if (!config_.suppress_envoy_headers) {
+      auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now - sent_at_).count();
+      head.headers.set(HeaderId::kXEnvoyUpstreamServiceTime, number(static_cast<uint64_t>(millis)));
+    }
+    route_->finalizeResponse(head, stream_.request(), info, random());
+    response_started_ = true;
+    if (end) responseEnded();
+    stream_.respondHead(head, end);
+  }
+
+  void onBody(buffer::Buffer& in, bool end) noexcept override {
+    if (end) responseEnded();
+    stream_.respondBody(in, end);
+  }
+
+  void onTrailers(http::HeaderMap& trailers) noexcept override {
+    responseEnded();
+    stream_.respondTrailers(trailers);
+  }
+
+  void onReset(codec::Abort why, codec::CodecError) noexcept override {
+    timeout_.cancel();
+    sdk::StreamInfo& info = stream_.info();
+    bool protocol = why == codec::Abort::kProtocol;
+    info.setFlag(protocol ? ResponseFlag::kUpstreamProtocolError : ResponseFlag::kUpstreamConnectionTermination);
+    if (response_started_) {
+      info.details = protocol ? "upstream_reset_after_response_started{protocol_error}"
+                              : "upstream_reset_after_response_started{connection_termination}";
+      stream_.abort(codec::Abort::kConnectionLost);
+      return;
+    }
+    const_cast<upstream::Host*>(host())->stats.rq_error.inc();
+    if (protocol) {
+      fail(502, "protocol error", "", "upstream_reset_before_response_started{protocol_error}");
+    } else {
+      fail(503, "connection termination", "", "upstream_reset_before_response_started{connection_termination}");
+    }
+  }
+
+  void onSendRoom() noexcept override { noteHeld(); }
+
+ private:
+  Step forward(http::RequestHead& head, bool end) {
+    sdk::StreamInfo& info = stream_.info();
+    std::string_view name = route_->cluster(head, random());
+    upstream::WorkerCluster* cluster = config_.clusters->forWorker(name);
+    if (cluster == nullptr) {
+      info.setFlag(ResponseFlag::kNoClusterFound);
+      stream_.reply({.status = route_->clusterNotFoundStatus(), .details = "cluster_not_found"});
+      return Step::kPause;
+    }
+    cluster_ = &cluster->cluster();
+    info.cluster_name = cluster_->settings().name;
+    upstream::HostPool* pool = cluster->pick();
+    if (pool == nullptr) {
+      cluster_->stats().upstream_cx_none_healthy.inc();
+      info.setFlag(ResponseFlag::kNoHealthyUpstream);
+      cluster_->countCode(503);
+      stream_.reply({.status = 503, .body = "no healthy upstream", .details = "no_healthy_upstream"});
+      return Step::kPause;
+    }
+    timeout_length_ = route_->timeout();
+    readTimeoutHeader(head);
+    route_->finalizeRequest(head, info, pool->host().hostname, random());
+    if (!config_.suppress_envoy_headers) {
+      if (!info.original_path.empty()) head.headers.set(HeaderId::kXEnvoyOriginalPath, info.original_path);
+      if (timeout_length_.count() > 0) {
+        head.headers.set(HeaderId::kXEnvoyExpectedRqTimeoutMs, number(static_cast<uint64_t>(timeout_length_.count())));
+      }
+    }
+    ++info.attempts;
+    sent_at_ = event::Worker::current().now();
+    end_seen_ = end;
+    if (!end) stream_.body(Dir::kRequest, {.kind = sdk::BodyMode::kStream});
+    pool->start(*this);
+    if (end) requestSent();
+    return Step::kContinue;
+  }
+
+  void readTimeoutHeader(http::RequestHead& head) {
+    const http::HeaderField* field = std::as_const(head.headers).find(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
+    if (field == nullptr) return;
+    uint32_t millis = 0;
+    std::string_view text = field->valueView();
+    auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), millis);
+    if (error == std::errc() && at == text.data() + text.size()) timeout_length_ = std::chrono::milliseconds(millis);
+    head.headers.remove(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
+  }
+
+  // The request is complete: the route's timeout runs from here.
+  void requestSent() {
+    stream_.info().upstream_last_sent = event::Worker::current().now();
+    if (timeout_length_.count() == 0 || response_ended_here_ || cluster_ == nullptr) return;
+    timeout_.arm(
+        timeout_length_, [](void* self) noexcept { static_cast<RouterFilter*>(self)->onTimeout(); }, this);
+  }
+
+  void onTimeout() {
+    sdk::StreamInfo& info = stream_.info();
+    cluster_->stats().upstream_rq_timeout.inc();
+    if (host() != nullptr) const_cast<upstream::Host*>(host())->stats.rq_timeout.inc();
+    info.setFlag(ResponseFlag::kUpstreamRequestTimeout);
+    cancel();
+    if (response_started_) {
+      info.details = "upstream_response_timeout";
+      stream_.abort(codec::Abort::kTimeout);
+      return;
+    }
+    cluster_->countCode(504);
+    stream_.reply({.status = 504, .body = "upstream request timeout", .details = "upstream_response_timeout"});
+  }
+
+  void fail(uint16_t status, std::string_view reason, std::string_view transport, std::string_view details,
+            std::span<const sdk::HeaderToAdd> headers = {}) {
+    cluster_->countCode(status);
+    char text[512];
+    size_t n = 0;
+    auto put = [&](std::string_view piece) {
+      size_t size = std::min(piece.size(), sizeof(text) - n);
+      piece.copy(text + n, size);
+      n += size;
+    };
+    put("upstream connect error or disconnect/reset before headers. reset reason: ");
+    put(reason);
+    if (!transport.empty()) {
+      put(", transport failure reason: ");
+      put(transport);
+    }
+    if (transport.empty()) {
+      stream_.reply({.status = status, .body = {text, n}, .details = details, .headers = headers});
+      return;
+    }
+    // Details have no blanks: the transport's words are joined by underscores, as Envoy does.
+    char joined[512];
+    size_t m = 0;
+    details.remove_suffix(1);
+    for (std::string_view piece : {details, std::string_view("|"), transport, std::string_view("}")}) {
+      for (char c : piece) {
+        if (m < sizeof(joined)) joined[m++] = c == ' ' ? '_' : c;
+      }
+    }
+    stream_.reply({.status = status, .body = {text, n}, .details = {joined, m}, .headers = headers});
+  }
+
+  void responseEnded() {
+    timeout_.cancel();
+    response_ended_here_ = true;
+    event::MonoTime now = event::Worker::current().now();
+    stream_.info().upstream_last_received = now;
+    cluster_->stats().upstream_rq_time.record(
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now - sent_at_).count()));
+  }
+
+  void cancelAttempt() {
+    timeout_.cancel();
+    cancel();
+    waiting_body_.clear();
+  }
+
+  void noteHeld() { stream_.setHeld(Dir::kRequest, waiting_body_.length() + queued()); }
+
+  std::string_view number(uint64_t value) {
+    char digits[20];
+    auto [end, error] = std::to_chars(digits, digits + sizeof(digits), value);
+    return arena->copy({digits, static_cast<size_t>(end - digits)});
+  }
+
+  // One number per request for every choice by weight, so that rules and cluster agree.
+  uint64_t random() const { return stream_.random(); }
+
+  const RouterConfig& config_;
+  sdk::HttpStream& stream_;
+  const RouteEntry* route_ = nullptr;
+  upstream::Cluster* cluster_ = nullptr;
+  event::MonoTime sent_at_{};
+  std::chrono::milliseconds timeout_length_{0};
+  event::Timer timeout_;
+  buffer::Buffer waiting_body_;
+  http::HeaderMap* trailers_ = nullptr;
+  bool end_seen_ = false;
+  bool response_started_ = false;
+  bool response_ended_here_ = false;
+};
+
+class RouterFactory final : public sdk::HttpFilterFactory {
+ public:
+  std::string_view name() const override { return "envoy.filters.http.router"; }
+  std::string_view configType() const override { return "envoy.extensions.filters.http.router.v3.Router"; }
+  absl::StatusOr<sdk::HttpFilterPlan> compile(const google::protobuf::Message& message,
+                                              sdk::FactoryContext& context) override {
+    envoy::extensions::filters::http::router::v3::Router config;
+    config.CopyFrom(message);
+    auto compiled = std::make_shared<RouterConfig>();
+    compiled->clusters = &context.clusters;
+    compiled->suppress_envoy_headers = config.suppress_envoy_headers();
+    return sdk::HttpFilterPlan{sdk::httpFilterType<RouterFilter, RouterConfig>(), std::move(compiled), true};
+  }
+};
+
+GATEHOUSE_REGISTER(sdk::HttpFilterFactory, RouterFactory);
+
+}  // namespace
+
+}  // namespace gatehouse::router
