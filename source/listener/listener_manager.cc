@@ -1,0 +1,164 @@
+#include "source/listener/listener_manager.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <utility>
+
+#include "api/envoy/config/listener/v3/listener.pb.h"
+#include "source/base/nearest.h"
+#include "source/config/registry.h"
+#include "source/net/connection.h"
+
+namespace gatehouse::listener {
+
+namespace pb = google::protobuf;
+namespace v3 = envoy::config::listener::v3;
+
+namespace {
+
+absl::Status bad(const std::string& path, const std::string& reason) {
+  return absl::InvalidArgumentError(path + ": " + reason);
+}
+
+absl::StatusOr<net::Address> parseAddress(const envoy::config::core::v3::Address& config, const std::string& path) {
+  if (config.has_socket_address()) {
+    const auto& socket = config.socket_address();
+    auto address = net::Address::parse(socket.address(), static_cast<uint16_t>(socket.port_value()));
+    if (!address) return bad(path + ".socket_address.address", "'" + socket.address() + "' is no IP address");
+    return *address;
+  }
+  if (config.has_pipe()) return net::Address::unixPath(config.pipe().path());
+  return bad(path, "one of socket_address and pipe is required");
+}
+
+// The one filter of a chain, which must end it.
+absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compileChain(const v3::FilterChain& chain, const std::string& path,
+                                                                               sdk::FactoryContext& context) {
+  if (chain.filters_size() != 1) {
+    return bad(path + ".filters", "exactly one filter that ends the chain is supported for now, got " +
+                                      std::to_string(chain.filters_size()));
+  }
+  const pb::Any& any = chain.filters(0).typed_config();
+  std::string at = path + ".filters[0].typed_config";
+  if (any.type_url().empty()) return bad(at, "the field is required");
+  std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
+  auto* factory = config::Registry<sdk::NetworkFilterFactory>::find(type);
+  if (factory == nullptr) {
+    std::vector<std::string_view> types = config::Registry<sdk::NetworkFilterFactory>::types();
+    return bad(at, "'" + type + "' is no network filter" + base::didYouMean(type, types));
+  }
+  const auto* descriptor = pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
+  std::unique_ptr<pb::Message> message(pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+  if (!any.UnpackTo(message.get())) return bad(at, "the bytes are no valid " + type);
+  auto filter = factory->compile(*message, context);
+  if (!filter.ok()) return absl::InvalidArgumentError(at + "." + std::string(filter.status().message()));
+  return filter;
+}
+
+}  // namespace
+
+ListenerManager::ListenerManager(sdk::FactoryContext& context, uint32_t workers)
+    : context_(context),
+      workers_(workers),
+      acceptors_(workers),
+      added_(context.stats.counter("listener_manager.listener_added")),
+      create_success_(context.stats.counter("listener_manager.listener_create_success")),
+      create_failure_(context.stats.counter("listener_manager.listener_create_failure")),
+      active_(context.stats.gauge("listener_manager.total_listeners_active")) {}
+
+absl::Status ListenerManager::add(const v3::Listener& config, bool bind) {
+  auto listener = std::make_unique<Listener>();
+  auto address = parseAddress(config.address(), "address");
+  if (!address.ok()) return address.status();
+  listener->addresses.push_back(*address);
+  for (int i = 0; i < config.additional_addresses_size(); ++i) {
+    auto more = parseAddress(config.additional_addresses(i).address(), "additional_addresses[" + std::to_string(i) + "].address");
+    if (!more.ok()) return more.status();
+    listener->addresses.push_back(*more);
+  }
+  listener->name = config.name().empty() ? address->toString() : config.name();
+  for (const auto& other : listeners_) {
+    if (other->name == listener->name) return bad("name", "a listener named '" + listener->name + "' exists already");
+    for (const net::Address& theirs : other->addresses) {
+      if (theirs == *address && theirs.port() != 0) {
+        return bad("address", "'" + address->toString() + "' belongs to the listener '" + other->name + "'");
+      }
+    }
+  }
+  if (config.has_bind_to_port() && !config.bind_to_port().value()) {
+    return bad("bind_to_port", "false is not supported by Gatehouse yet");
+  }
+  context_.listener_name = listener->name;
+  context_.buffer_limit =
+      config.has_per_connection_buffer_limit_bytes() ? config.per_connection_buffer_limit_bytes().value() : 1024 * 1024;
+  if (context_.buffer_limit == 0) return bad("per_connection_buffer_limit_bytes", "must be greater than 0");
+  int chains = config.filter_chains_size() + (config.has_default_filter_chain() ? 1 : 0);
+  if (chains != 1) return bad("filter_chains", "exactly one filter chain is supported for now, got " + std::to_string(chains));
+  auto filter = config.filter_chains_size() == 1 ? compileChain(config.filter_chains(0), "filter_chains[0]", context_)
+                                                 : compileChain(config.default_filter_chain(), "default_filter_chain", context_);
+  if (!filter.ok()) return filter.status();
+  listener->filter = *std::move(filter);
+  if (bind) {
+    absl::Status status = bindAll(*listener, config);
+    if (!status.ok()) {
+      create_failure_.inc();
+      return bad("address", "error adding listener '" + listener->name + "': " + std::string(status.message()));
+    }
+  }
+  std::string stat_name = config.stat_prefix().empty() ? listener->addresses.front().toString() : config.stat_prefix();
+  if (config.stat_prefix().empty()) {
+    for (char& c : stat_name) {
+      if (c == ':') c = '_';
+    }
+  }
+  auto scope = context_.stats.scope("listener." + stat_name + ".");
+  listener->cx_total = scope->counter("downstream_cx_total");
+  listeners_.push_back(std::move(listener));
+  added_.inc();
+  active_.set(static_cast<int64_t>(listeners_.size()));
+  return absl::OkStatus();
+}
+
+absl::Status ListenerManager::bindAll(Listener& listener, const v3::Listener& config) {
+  net::ListenOptions options;
+  options.backlog = config.has_tcp_backlog_size() ? static_cast<int>(config.tcp_backlog_size().value()) : 0;
+  bool reuse = !config.has_enable_reuse_port() || config.enable_reuse_port().value();
+  if (config.address().has_pipe()) options.unix_mode = config.address().pipe().mode();
+  for (net::Address& address : listener.addresses) {
+    options.reuse_port = reuse && address.isIp();
+    uint32_t count = options.reuse_port ? workers_ : 1;
+    auto& row = listener.sockets.emplace_back();
+    for (uint32_t i = 0; i < count; ++i) {
+      auto socket = net::ListenSocket::open(address, options);
+      if (!socket.ok()) return socket.status();
+      address = (*socket)->address();
+      row.push_back(*std::move(socket));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ListenerManager::startWorker(uint32_t worker) {
+  for (const auto& owned : listeners_) {
+    Listener* listener = owned.get();
+    for (size_t i = 0; i < listener->sockets.size(); ++i) {
+      auto& row = listener->sockets[i];
+      net::ListenSocket& socket = *row[row.size() > 1 ? worker : 0];
+      net::Address local = socket.address();
+      acceptors_[worker].push_back(std::make_unique<net::Acceptor>(socket, [this, listener, local](int fd, const net::Address& remote) {
+        listener->cx_total.inc();
+        // A wildcard listener does not know which of its addresses the client chose: the socket is asked when somebody wants to know.
+        net::Connection* connection = net::Connection::accepted(fd, remote, local.isAny() ? net::Address() : local);
+        listener->filter->serve(*connection, next_connection_id_.fetch_add(1, std::memory_order_relaxed));
+      }));
+    }
+  }
+}
+
+void ListenerManager::stopWorker(uint32_t worker) {
+  for (auto& acceptor : acceptors_[worker]) acceptor->drainAndStop();
+  acceptors_[worker].clear();
+}
+
+}  // namespace gatehouse::listener
