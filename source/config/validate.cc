@@ -254,7 +254,7 @@ class Validator {
     if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
       if (!reflection->HasField(message, field)) {
         auto required = rule.values.find("required");
-        if (required != rule.values.end() && required->second.front() == "true") {
+        if (required != rule.values.end() && required->second.front() == "true" && field->containing_oneof() == nullptr) {
           diagnostics_.error(at, "the field is required");
         }
         return;

@@ -65,8 +65,11 @@ bool Server::initialize() {
   if (loaded && !options_.config_yaml.empty()) {
     config::Diagnostics inline_diagnostics("--config-yaml");
     loaded = config::loadText(options_.config_yaml, config::Format::kYaml, load, bootstrap_, inline_diagnostics);
-    if (!loaded) errors_ = inline_diagnostics.toString();
-    if (options_.config_path.empty()) diagnostics = std::move(inline_diagnostics);
+    if (options_.config_path.empty()) {
+      diagnostics = std::move(inline_diagnostics);
+    } else if (!loaded) {
+      errors_ = inline_diagnostics.toString();
+    }
   }
   for (const std::string& warning : diagnostics.warnings()) GATEHOUSE_LOG(kConfig, kWarning, warning);
   if (!loaded || !compile(diagnostics)) {
