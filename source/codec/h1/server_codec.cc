@@ -42,8 +42,14 @@ Ingest ServerCodec::ingest(buffer::Buffer& in, bool end, CodecEvents& events) no
         in.clear();
         return {};
       }
+      uint64_t before = next_id_;
       Ingest result = readHead(in, events);
-      if (result.code != Ingest::kMore || stream_ == nullptr) return result;
+      if (result.code != Ingest::kMore) return result;
+      if (stream_ == nullptr) {
+        // Either the head is not complete, or its request was answered from inside and the next may follow.
+        if (next_id_ == before || in.empty()) return result;
+        continue;
+      }
     }
     if (!request_done_) {
       Stream& stream = *stream_;
