@@ -24,6 +24,7 @@ struct Client {
   int fd;
   std::string in;
   std::string out;
+  size_t sent = 0;  // of out
   size_t body_left = 0;
   bool close = false;
 };
@@ -137,7 +138,7 @@ int main(int argc, char** argv) {
     for (int i = 0; i < n; ++i) {
       if (events[i].data.ptr == nullptr) {
         for (int fd; (fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-          auto* made = new Client{fd, {}, {}};
+          auto* made = new Client{.fd = fd, .in = {}, .out = {}};
           event.events = EPOLLIN;
           event.data.ptr = made;
           ::epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
@@ -155,8 +156,12 @@ int main(int argc, char** argv) {
         }
       }
       if (!gone && !client->out.empty()) {
-        ssize_t sent = ::send(client->fd, client->out.data(), client->out.size(), MSG_NOSIGNAL);
-        if (sent > 0) client->out.erase(0, static_cast<size_t>(sent));
+        ssize_t sent = ::send(client->fd, client->out.data() + client->sent, client->out.size() - client->sent, MSG_NOSIGNAL);
+        if (sent > 0) client->sent += static_cast<size_t>(sent);
+        if (client->sent == client->out.size()) {
+          client->out.clear();
+          client->sent = 0;
+        }
         gone = (sent < 0 && errno != EAGAIN) || (client->out.empty() && client->close);
         event.events = client->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT;
         event.data.ptr = client;
