@@ -32,7 +32,6 @@ constexpr Flag kFlags[] = {
     {"--log-format", "", true, "pattern of log lines"},
     {"--log-path", "", true, "log to this file instead of stderr"},
     {"--drain-time-s", "", true, "seconds a drain may take (600)"},
-    {"--drain-strategy", "", true, "gradual or immediate (gradual)"},
     {"--service-node", "", true, "node id"},
     {"--service-cluster", "", true, "node cluster"},
     {"--service-zone", "", true, "node zone"},
@@ -91,9 +90,6 @@ bool apply(std::string_view flag, const std::string& value, Options& o, std::str
     o.log_path = value;
   } else if (flag == "--drain-time-s") {
     if (!parseNumber(value, &o.drain_seconds)) return wrong("a number of seconds");
-  } else if (flag == "--drain-strategy") {
-    if (value != "gradual" && value != "immediate") return wrong("gradual or immediate");
-    o.drain_immediate = value == "immediate";
   } else if (flag == "--service-node") {
     o.node = value;
   } else if (flag == "--service-cluster") {

@@ -23,7 +23,6 @@ struct Options {
   std::string log_format;
   std::string log_path;
   uint32_t drain_seconds = 600;
-  bool drain_immediate = false;
   std::string node;
   std::string cluster;
   std::string zone;

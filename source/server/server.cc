@@ -76,6 +76,10 @@ bool Server::initialize() {
     errors_ += diagnostics.toString();
     return false;
   }
+  // The command line wins over the file, as in Envoy.
+  if (!options_.node.empty()) bootstrap_.mutable_node()->set_id(options_.node);
+  if (!options_.cluster.empty()) bootstrap_.mutable_node()->set_cluster(options_.cluster);
+  if (!options_.zone.empty()) bootstrap_.mutable_node()->mutable_locality()->set_zone(options_.zone);
   addAdminHandlers();
   return true;
 }
