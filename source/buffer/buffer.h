@@ -8,9 +8,12 @@
 #include <string>
 #include <string_view>
 
-#include "source/buffer/slice.h"
+#include "source/memory/slice.h"
 
 namespace gatehouse::buffer {
+
+using memory::Slice;
+using memory::SliceOwner;
 
 // A chain of slices: bytes are appended, shared and moved, copied only where that is cheaper
 // (pieces of at most kCopyThreshold bytes are packed into the worker's current output segment).

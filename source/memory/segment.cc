@@ -10,8 +10,8 @@ namespace gatehouse::memory {
 
 namespace {
 
-void refSegment(buffer::SliceOwner* owner) noexcept { static_cast<Segment*>(owner)->addRef(); }
-void unrefSegment(buffer::SliceOwner* owner) noexcept { static_cast<Segment*>(owner)->release(); }
+void refSegment(SliceOwner* owner) noexcept { static_cast<Segment*>(owner)->addRef(); }
+void unrefSegment(SliceOwner* owner) noexcept { static_cast<Segment*>(owner)->release(); }
 
 }  // namespace
 

@@ -3,13 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "source/buffer/slice.h"
+#include "source/memory/slice.h"
 
 namespace gatehouse::memory {
 
 // A pooled block of bytes with a plain reference count: made, referenced and released on one
 // thread. The data follows the header in the same allocation.
-class Segment : public buffer::SliceOwner {
+class Segment : public SliceOwner {
  public:
   char* data() { return reinterpret_cast<char*>(this + 1); }
   size_t capacity() const { return capacity_; }

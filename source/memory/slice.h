@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace gatehouse::buffer {
+namespace gatehouse::memory {
 
 // Keeps the bytes of slices alive. Owners: a worker's segment (plain count, one thread), a shared
 // block (atomic count), static bytes (no count). ref and unref are called on the thread that the
@@ -21,4 +21,4 @@ struct Slice {
   SliceOwner* owner;
 };
 
-}  // namespace gatehouse::buffer
+}  // namespace gatehouse::memory
