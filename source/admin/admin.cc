@@ -22,9 +22,12 @@ bool trustedHost(std::string_view authority) {
 }
 
 // One connection; owns itself until its socket closes.
-class Connection final : public net::ConnectionUser, public codec::CodecEvents, public event::Reapable {
+class Connection final : public net::ConnectionUser,
+                         public codec::CodecEvents,
+                         public event::Reapable {
  public:
-  Connection(const Admin& admin, const codec::h1::ServerOptions& options, net::Connection& connection)
+  Connection(const Admin& admin, const codec::h1::ServerOptions& options,
+             net::Connection& connection)
       : admin_(admin), connection_(connection), codec_(options) {
     connection.setUser(*this);
   }
@@ -41,7 +44,9 @@ class Connection final : public net::ConnectionUser, public codec::CodecEvents, 
       connection_.close(net::CloseReason::kRemoteFin);
     }
   }
-  size_t produce(buffer::Buffer& out, size_t room) noexcept override { return codec_.produce(out, room); }
+  size_t produce(buffer::Buffer& out, size_t room) noexcept override {
+    return codec_.produce(out, room);
+  }
   void onClosed(net::CloseReason, int) noexcept override {
     closed_ = true;
     event::Worker::current().bury(*this);
@@ -80,7 +85,8 @@ class Connection final : public net::ConnectionUser, public codec::CodecEvents, 
   void respond() {
     const http::RequestHead& head = stream_->head;
     if (!trustedHost(head.authority)) {
-      answer({403, "text/plain; charset=UTF-8", "the Host of an admin request must be an IP address or localhost\n"});
+      answer({403, "text/plain; charset=UTF-8",
+              "the Host of an admin request must be an IP address or localhost\n"});
       return;
     }
     answer(admin_.handle(parseTarget(head.method, head.path)));
@@ -93,7 +99,8 @@ class Connection final : public net::ConnectionUser, public codec::CodecEvents, 
     head->headers.addCopy(HeaderId::kContentType, response.content_type);
     head->headers.add(HeaderId::kCacheControl, "no-cache, max-age=0");
     head->headers.add("x-content-type-options", "nosniff", HeaderId::kOther);
-    head->headers.addCopy(HeaderId::kDate, http::httpDate(event::Worker::current().wallMicros() / 1'000'000));
+    head->headers.addCopy(HeaderId::kDate,
+                          http::httpDate(event::Worker::current().wallMicros() / 1'000'000));
     head->headers.add(HeaderId::kServer, "gatehouse");
     head->headers.addCopy(HeaderId::kContentLength, std::to_string(response.body.size()));
     head->keep_alive = stream_->head.keep_alive;
@@ -126,7 +133,8 @@ Request parseTarget(std::string_view method, std::string_view target) {
     size_t amp = query.find('&');
     std::string_view pair = query.substr(0, amp);
     size_t equals = pair.find('=');
-    request.query.emplace(pair.substr(0, equals), equals == pair.npos ? std::string_view() : pair.substr(equals + 1));
+    request.query.emplace(pair.substr(0, equals),
+                          equals == pair.npos ? std::string_view() : pair.substr(equals + 1));
     query.remove_prefix(amp == query.npos ? query.size() : amp + 1);
   }
   return request;
@@ -187,11 +195,15 @@ std::string Admin::helpText() const {
 
 std::string Admin::indexPage() const {
   std::string page =
-      "<!DOCTYPE html><html lang='en'><head><title>Gatehouse admin</title><style>body{font-family:sans-serif;margin:2em}"
+      "<!DOCTYPE html><html lang='en'><head><title>Gatehouse "
+      "admin</title><style>body{font-family:sans-serif;margin:2em}"
       "td{padding:.2em 1em .2em 0}</style></head><body><h1>Gatehouse</h1><table>";
   for (const auto& [path, entry] : handlers_) {
-    std::string link = entry.changes ? "<form action='" + path.substr(1) + "' method='post'><button>" + path.substr(1) + "</button></form>"
-                                     : "<a href='" + path.substr(path == "/" ? 0 : 1) + "'>" + (path == "/" ? path : path.substr(1)) + "</a>";
+    std::string link = entry.changes
+                           ? "<form action='" + path.substr(1) + "' method='post'><button>" +
+                                 path.substr(1) + "</button></form>"
+                           : "<a href='" + path.substr(path == "/" ? 0 : 1) + "'>" +
+                                 (path == "/" ? path : path.substr(1)) + "</a>";
     page += "<tr><td>" + link + "</td><td>" + entry.help + "</td></tr>";
   }
   return page + "</table></body></html>\n";

@@ -14,8 +14,8 @@ namespace gatehouse::admin {
 
 struct Request {
   std::string_view method;
-  std::string path;                              // without the query
-  std::map<std::string, std::string> query;      // undecoded
+  std::string path;                          // without the query
+  std::map<std::string, std::string> query;  // undecoded
 };
 
 struct Response {
@@ -24,8 +24,9 @@ struct Response {
   std::string body;
 };
 
-// The admin server: HTTP/1.1 on main, answers complete in memory. Handlers are registered by path before it listens. Requests whose
-// Host is neither an IP address nor localhost are refused, or a web page could reach it by rebinding a name.
+// The admin server: HTTP/1.1 on main, answers complete in memory. Handlers are registered by path
+// before it listens. Requests whose Host is neither an IP address nor localhost are refused, or a
+// web page could reach it by rebinding a name.
 class Admin {
  public:
   using Handler = std::function<Response(const Request&)>;

@@ -12,9 +12,16 @@ using sdk::BodyMode;
 using sdk::Dir;
 using sdk::Step;
 
-HttpEngine::HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& arena, http::RequestHead& request,
-                       sdk::StreamInfo& info, uint32_t buffer_limit, uint64_t random)
-    : owner_(owner), plan_(plan), arena_(arena), request_(request), info_(info), limit_(buffer_limit), random_(random) {
+HttpEngine::HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& arena,
+                       http::RequestHead& request, sdk::StreamInfo& info, uint32_t buffer_limit,
+                       uint64_t random)
+    : owner_(owner),
+      plan_(plan),
+      arena_(arena),
+      request_(request),
+      info_(info),
+      limit_(buffer_limit),
+      random_(random) {
   size_t count = plan.count();
   filters_ = static_cast<std::byte*>(arena.allocate(plan.bytes()));
   handles_ = arena.allocateArray<sdk::HttpStream>(count);
@@ -22,7 +29,8 @@ HttpEngine::HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& 
   for (size_t i = 0; i < 2 * count; ++i) ::new (&states_[i]) State();
   for (size_t i = 0; i < count; ++i) {
     ::new (&handles_[i]) sdk::HttpStream(*this, static_cast<uint8_t>(i));
-    plan.filter(i).type.construct(filterAt(plan.offset(i)), plan.filter(i).config.get(), handles_[i]);
+    plan.filter(i).type.construct(filterAt(plan.offset(i)), plan.filter(i).config.get(),
+                                  handles_[i]);
   }
 }
 
@@ -255,7 +263,9 @@ void HttpEngine::trailersToOwner(http::HeaderMap& trailers) {
   queue();
 }
 
-void HttpEngine::setBodyMode(uint8_t filter, Dir dir, BodyMode mode) { state(dir, filter).mode = mode; }
+void HttpEngine::setBodyMode(uint8_t filter, Dir dir, BodyMode mode) {
+  state(dir, filter).mode = mode;
+}
 
 void HttpEngine::resume(uint8_t filter, Dir dir) {
   state(dir, filter).resume = true;
@@ -276,7 +286,8 @@ void HttpEngine::reply(const sdk::LocalReply& reply) {
   if (!reply.body.empty()) {
     char digits[20];
     auto [end, error] = std::to_chars(digits, digits + sizeof(digits), reply.body.size());
-    reply_head_->headers.addCopy(http::HeaderId::kContentLength, {digits, static_cast<size_t>(end - digits)});
+    reply_head_->headers.addCopy(http::HeaderId::kContentLength,
+                                 {digits, static_cast<size_t>(end - digits)});
     reply_head_->headers.addCopy(http::HeaderId::kContentType, reply.content_type);
     reply_body_.clear();
     if (request_.method_id != http::Method::kHead) reply_body_.appendCopy(reply.body);
@@ -369,9 +380,11 @@ uint32_t HttpEngine::responseRoom() {
 void HttpEngine::grant() {
   if (grant_request_) {
     grant_request_ = false;
-    // What is discarded does not count: after an answer the rest of a request is read and thrown away.
+    // What is discarded does not count: after an answer the rest of a request is read and thrown
+    // away.
     size_t queued = replied_ || response_ended_ ? 0 : queuedIn(Dir::kRequest);
-    if (!request_ended_) owner_.grantRequest(queued >= limit_ ? 0 : static_cast<uint32_t>(limit_ - queued));
+    if (!request_ended_)
+      owner_.grantRequest(queued >= limit_ ? 0 : static_cast<uint32_t>(limit_ - queued));
   }
   if (grant_response_) {
     grant_response_ = false;
@@ -470,9 +483,15 @@ void HttpStream::abort(codec::Abort why) { engine_.abort(why); }
 const router::RouteEntry* HttpStream::route() { return engine_.route(); }
 void HttpStream::clearRoute() { engine_.clearRoute(); }
 void HttpStream::respondInterim(http::ResponseHead& head) { engine_.respondInterim(index_, head); }
-void HttpStream::respondHead(http::ResponseHead& head, bool end) { engine_.respondHead(index_, head, end); }
-void HttpStream::respondBody(buffer::Buffer& bytes, bool end) { engine_.respondBody(index_, bytes, end); }
-void HttpStream::respondTrailers(http::HeaderMap& trailers) { engine_.respondTrailers(index_, trailers); }
+void HttpStream::respondHead(http::ResponseHead& head, bool end) {
+  engine_.respondHead(index_, head, end);
+}
+void HttpStream::respondBody(buffer::Buffer& bytes, bool end) {
+  engine_.respondBody(index_, bytes, end);
+}
+void HttpStream::respondTrailers(http::HeaderMap& trailers) {
+  engine_.respondTrailers(index_, trailers);
+}
 void HttpStream::setHeld(Dir dir, size_t bytes) { engine_.setHeld(index_, dir, bytes); }
 uint32_t HttpStream::responseRoom() { return engine_.responseRoom(); }
 uint64_t HttpStream::random() const { return engine_.random(); }

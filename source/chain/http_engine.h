@@ -10,7 +10,8 @@
 
 namespace gatehouse::chain {
 
-// The stream's own side: the connection manager. Implemented by the object that owns the engine; called on the stream's worker.
+// The stream's own side: the connection manager. Implemented by the object that owns the engine;
+// called on the stream's worker.
 class StreamOwner {
  public:
   virtual void sendInterim(http::ResponseHead& head) noexcept = 0;
@@ -28,20 +29,24 @@ class StreamOwner {
   virtual const void* const* routeConfigs(const router::RouteEntry& route) noexcept = 0;
   // Last words to a local reply's head (no route rules apply here).
   virtual void onLocalReply(http::ResponseHead& head) noexcept = 0;
-  // After every filter's onEnd(): the owner logs and buries the stream. Called once, from the run queue.
+  // After every filter's onEnd(): the owner logs and buries the stream. Called once, from the run
+  // queue.
   virtual void onStreamEnd(sdk::EndReason why) noexcept = 0;
 
  protected:
   ~StreamOwner() = default;
 };
 
-// Runs the filters of one stream. Lives in its owner, on one worker; filters lie in the stream's arena. A direction visits the slots of the plan in
-// order; each boundary keeps its own queue, so several filters may hold bytes at once. Everything that goes backwards (reply, resume,
-// abort, credit, end) sets a bit and runs from the worker's run queue: a hook is never entered from inside another.
+// Runs the filters of one stream. Lives in its owner, on one worker; filters lie in the stream's
+// arena. A direction visits the slots of the plan in order; each boundary keeps its own queue, so
+// several filters may hold bytes at once. Everything that goes backwards (reply, resume, abort,
+// credit, end) sets a bit and runs from the worker's run queue: a hook is never entered from inside
+// another.
 class HttpEngine final : public event::Task {
  public:
-  HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& arena, http::RequestHead& request,
-             sdk::StreamInfo& info, uint32_t buffer_limit, uint64_t random);
+  HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& arena,
+             http::RequestHead& request, sdk::StreamInfo& info, uint32_t buffer_limit,
+             uint64_t random);
   ~HttpEngine();
 
   // From the codec's events, in their order.
@@ -93,7 +98,9 @@ class HttpEngine final : public event::Task {
     size_t held = 0;
     buffer::Buffer pending;
   };
-  State& state(sdk::Dir dir, uint8_t filter) { return states_[static_cast<size_t>(dir) * plan_.count() + filter]; }
+  State& state(sdk::Dir dir, uint8_t filter) {
+    return states_[static_cast<size_t>(dir) * plan_.count() + filter];
+  }
   void* filterAt(uint32_t offset) { return filters_ + offset; }
   bool stopped() const { return reply_pending_ || abort_pending_ || ended_; }
   void queue() { event::Worker::current().queue(*this); }

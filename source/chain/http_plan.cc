@@ -13,12 +13,15 @@ HttpPlan::HttpPlan(std::vector<sdk::HttpFilterPlan> filters) : filters_(std::mov
     bytes_ += filter.type.size;
     interim_hooks_ = interim_hooks_ || filter.type.interim != nullptr;
   }
-  bytes_ = (bytes_ + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) * alignof(std::max_align_t);
+  bytes_ = (bytes_ + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) *
+           alignof(std::max_align_t);
   for (size_t i = 0; i < filters_.size(); ++i) {
     const sdk::HttpFilterType& type = filters_[i].type;
     auto index = static_cast<uint8_t>(i);
-    slots_[0].push_back({index, offsets_[i], type.request_body, type.request_trailers, type.request_head, nullptr});
-    slots_[1].push_back({index, offsets_[i], type.response_body, type.response_trailers, nullptr, type.response_head});
+    slots_[0].push_back(
+        {index, offsets_[i], type.request_body, type.request_trailers, type.request_head, nullptr});
+    slots_[1].push_back({index, offsets_[i], type.response_body, type.response_trailers, nullptr,
+                         type.response_head});
   }
   std::reverse(slots_[1].begin(), slots_[1].end());
 }

@@ -7,8 +7,8 @@
 
 namespace gatehouse::chain {
 
-// The HTTP filters of one chain, laid out once at load: where each filter lies behind the stream, and one dense list of hooks per direction.
-// Immutable, shared by all streams and workers.
+// The HTTP filters of one chain, laid out once at load: where each filter lies behind the stream,
+// and one dense list of hooks per direction. Immutable, shared by all streams and workers.
 class HttpPlan {
  public:
   // One filter in one direction; null hooks are skipped.

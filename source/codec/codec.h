@@ -9,20 +9,22 @@
 
 namespace gatehouse::codec {
 
-// Why a stream ended without a clean end; maps to RST_STREAM codes (h2) and to short messages and closes (h1).
+// Why a stream ended without a clean end; maps to RST_STREAM codes (h2) and to short messages and
+// closes (h1).
 enum class Abort : uint8_t {
-  kCancel,           // we or the peer lost interest
-  kRefused,          // not processed at all: may be replayed
-  kProtocol,         // the peer broke the protocol in this stream
+  kCancel,    // we or the peer lost interest
+  kRefused,   // not processed at all: may be replayed
+  kProtocol,  // the peer broke the protocol in this stream
   kInternal,
   kConnectionLost,   // closed before the end (FIN in mid-message)
   kConnectionReset,  // RST or write error
   kOverload,
-  kNoError,          // answered completely, rest of the request not wanted
+  kNoError,  // answered completely, rest of the request not wanted
   kTimeout,
 };
 
-// Codec errors of a whole connection, or of a request that still gets an answer. `status` is what a server sends (0: none).
+// Codec errors of a whole connection, or of a request that still gets an answer. `status` is what a
+// server sends (0: none).
 struct CodecError {
   uint16_t status = 0;
   // Response code details as Envoy names them (e.g. "http1.codec_error"); static text.
@@ -34,15 +36,18 @@ struct Ingest {
     kMore,     // everything usable was taken, more input is welcome
     kBlocked,  // no credit, or (h1) the next pipelined request waits: the rest stays in `in`
     kTunnel,   // bytes are raw from here on
-    kFatal     // the connection cannot go on; server: answer `why.status` if no head was sent, then close
+    kFatal     // the connection cannot go on; server: answer `why.status` if no head was sent, then
+               // close
   } code = kMore;
   CodecError why;
 };
 
-// The codec's half of a stream; the user derives its stream object from it. Owned by the user, which keeps it alive until after the
-// stream's last event and, once abort()/end was called, until step 8 of the turn.
+// The codec's half of a stream; the user derives its stream object from it. Owned by the user,
+// which keeps it alive until after the stream's last event and, once abort()/end was called, until
+// step 8 of the turn.
 struct Stream {
-  // Where the codec copies heads of this stream that come IN (server: the request; client: the response).
+  // Where the codec copies heads of this stream that come IN (server: the request; client: the
+  // response).
   memory::Arena* arena = nullptr;
   uint64_t id = 0;            // h1: running number; h2: stream id
   uint32_t credit = 0;        // body bytes the codec may still deliver; set by grant()
@@ -50,20 +55,24 @@ struct Stream {
   uint8_t state = 0;          // codec private bits
 };
 
-// What a codec tells its user; called only from inside Codec::ingest(). The receiver may call send*/abort/grant (they record)
-// but never ingest, produce or the destructor.
-// Legal per stream: Interim* Head Body* Trailers? with end exactly once, or onAbort exactly once at any point; nothing afterwards.
+// What a codec tells its user; called only from inside Codec::ingest(). The receiver may call
+// send*/abort/grant (they record) but never ingest, produce or the destructor. Legal per stream:
+// Interim* Head Body* Trailers? with end exactly once, or onAbort exactly once at any point;
+// nothing afterwards.
 class CodecEvents {
  public:
   // Server: a new request begins. Null: refused.
   virtual Stream* onStream(uint64_t id) noexcept = 0;
-  virtual http::RequestHead* requestHead(Stream&) noexcept = 0;    // server: where the head is to be built, before onHead
-  virtual http::ResponseHead* responseHead(Stream&) noexcept = 0;  // client: a fresh head for each interim and the final
+  virtual http::RequestHead* requestHead(
+      Stream&) noexcept = 0;  // server: where the head is to be built, before onHead
+  virtual http::ResponseHead* responseHead(
+      Stream&) noexcept = 0;  // client: a fresh head for each interim and the final
   virtual void onRequestHead(Stream&, http::RequestHead&, bool end) noexcept = 0;
   virtual void onInterim(Stream&, http::ResponseHead&) noexcept = 0;
   virtual void onResponseHead(Stream&, http::ResponseHead&, bool end) noexcept = 0;
-  virtual void onBody(Stream&, buffer::Buffer& in, bool end) noexcept = 0;  // takes all of `in`; never more than the credit
-  virtual void onTrailers(Stream&, http::HeaderMap&) noexcept = 0;          // implies end
+  virtual void onBody(Stream&, buffer::Buffer& in,
+                      bool end) noexcept = 0;  // takes all of `in`; never more than the credit
+  virtual void onTrailers(Stream&, http::HeaderMap&) noexcept = 0;  // implies end
   virtual void onAbort(Stream&, Abort, CodecError) noexcept = 0;
   virtual void onGoAway(uint64_t last_id, uint32_t code) noexcept = 0;
   virtual void onLimits(uint32_t max_streams) noexcept = 0;
@@ -72,8 +81,8 @@ class CodecEvents {
   ~CodecEvents() = default;
 };
 
-// One per connection and role. Takes bytes and calls events, produces bytes on demand; does no I/O and is not re-entrant. send*() and
-// abort() record; nothing leaves before produce(). One thread.
+// One per connection and role. Takes bytes and calls events, produces bytes on demand; does no I/O
+// and is not re-entrant. send*() and abort() record; nothing leaves before produce(). One thread.
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -85,15 +94,17 @@ class Codec {
   virtual void sendRequestHead(Stream&, const http::RequestHead&, bool end) noexcept = 0;
   virtual void sendInterim(Stream&, const http::ResponseHead&) noexcept = 0;
   virtual void sendResponseHead(Stream&, const http::ResponseHead&, bool end) noexcept = 0;
-  virtual void sendBody(Stream&, buffer::Buffer& take, bool end) noexcept = 0;  // always takes everything
-  virtual void sendTrailers(Stream&, const http::HeaderMap&) noexcept = 0;      // implies end
+  virtual void sendBody(Stream&, buffer::Buffer& take,
+                        bool end) noexcept = 0;  // always takes everything
+  virtual void sendTrailers(Stream&, const http::HeaderMap&) noexcept = 0;  // implies end
   virtual void abort(Stream&, Abort) noexcept = 0;
   // SETS the body bytes that may still be delivered to the user (idempotent; not added).
   virtual void grant(Stream&, uint32_t bytes) noexcept = 0;
   // Bytes of this stream taken by sendBody and not yet handed out by produce().
   virtual size_t queued(const Stream&) const noexcept = 0;
 
-  // Moves up to about `room` bytes of output to `out` (a head is never split). Returns the bytes added.
+  // Moves up to about `room` bytes of output to `out` (a head is never split). Returns the bytes
+  // added.
   virtual size_t produce(buffer::Buffer& out, size_t room) noexcept = 0;
   // Stop taking new streams (h2: GOAWAY; h1: `connection: close` on the next response).
   virtual void goAway() noexcept = 0;

@@ -21,7 +21,8 @@ Mark Diagnostics::position(std::string_view path) const {
   }
 }
 
-std::string Diagnostics::format(Mark mark, const std::string& path, const std::string& reason) const {
+std::string Diagnostics::format(Mark mark, const std::string& path,
+                                const std::string& reason) const {
   std::string text = file_;
   if (mark.line > 0) text += ":" + std::to_string(mark.line) + ":" + std::to_string(mark.column);
   if (!text.empty()) text += ": ";

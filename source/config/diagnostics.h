@@ -13,7 +13,8 @@ struct Mark {
   int column = 0;
 };
 
-// The errors and warnings of one configuration, all of them, and where each field path came from. Field paths use proto names:
+// The errors and warnings of one configuration, all of them, and where each field path came from.
+// Field paths use proto names:
 // "static_resources.listeners[0].filter_chains[1].filters[0].typed_config.stat_prefix".
 class Diagnostics {
  public:
@@ -24,7 +25,9 @@ class Diagnostics {
   // Position of the path, or of the nearest parent that has one.
   Mark position(std::string_view path) const;
 
-  void error(const std::string& path, const std::string& reason) { errorAt(position(path), path, reason); }
+  void error(const std::string& path, const std::string& reason) {
+    errorAt(position(path), path, reason);
+  }
   void errorAt(Mark mark, const std::string& path, const std::string& reason);
   void warning(const std::string& path, const std::string& reason);
   // Takes "relative.path: reason" from a later stage and puts `prefix` in front of its path.

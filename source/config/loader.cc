@@ -1,10 +1,8 @@
 #include "source/config/loader.h"
 
-#include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/message.h>
-#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/text_format.h>
 
 #include <cerrno>
@@ -15,6 +13,9 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/struct.pb.h>
 
 #include "absl/strings/escaping.h"
 #include "source/base/nearest.h"
@@ -76,7 +77,8 @@ bool asDuration(const std::string& text, int64_t* seconds, int32_t* nanos) {
   size_t dot = rest.find('.');
   std::string_view whole = rest.substr(0, dot);
   std::string_view part = dot == rest.npos ? "" : rest.substr(dot + 1);
-  if (whole.empty() || whole.size() > 12 || (dot != rest.npos && part.empty()) || part.size() > 9) return false;
+  if (whole.empty() || whole.size() > 12 || (dot != rest.npos && part.empty()) || part.size() > 9)
+    return false;
   *seconds = 0;
   *nanos = 0;
   for (char c : whole) {
@@ -98,14 +100,16 @@ bool asDuration(const std::string& text, int64_t* seconds, int32_t* nanos) {
 
 class Converter {
  public:
-  Converter(const LoadOptions& options, Diagnostics& diagnostics) : options_(options), diagnostics_(diagnostics) {}
+  Converter(const LoadOptions& options, Diagnostics& diagnostics)
+      : options_(options), diagnostics_(diagnostics) {}
 
   void message(const Node& node, const std::string& path, pb::Message& to) {
     const std::string& type = to.GetDescriptor()->full_name();
     if (!spend(node, path)) return;
     if (type == "google.protobuf.Any") return any(node, path, to);
     if (type == "google.protobuf.Duration") return duration(node, path, to);
-    if (type == "google.protobuf.Struct" || type == "google.protobuf.Value" || type == "google.protobuf.ListValue") {
+    if (type == "google.protobuf.Struct" || type == "google.protobuf.Value" ||
+        type == "google.protobuf.ListValue") {
       return structValue(node, path, to);
     }
     if (to.GetDescriptor()->file()->name() == "google/protobuf/wrappers.proto") {
@@ -123,7 +127,8 @@ class Converter {
   // A document that refers to itself many times over could cost any amount of work.
   bool spend(const Node& node, const std::string& path) {
     if (++work_ < 20'000'000) return true;
-    if (work_ == 20'000'000) diagnostics_.errorAt(node.mark, path, "the document expands to too many values");
+    if (work_ == 20'000'000)
+      diagnostics_.errorAt(node.mark, path, "the document expands to too many values");
     return false;
   }
 
@@ -165,7 +170,8 @@ class Converter {
       }
       std::vector<std::string_view> names;
       for (int i = 0; i < type->field_count(); ++i) names.push_back(type->field(i)->name());
-      unknown(member.mark, at, type->full_name() + " has no such field" + base::didYouMean(member.key, names));
+      unknown(member.mark, at,
+              type->full_name() + " has no such field" + base::didYouMean(member.key, names));
       return;
     }
     std::string at = joinPath(path, field->name());
@@ -175,7 +181,9 @@ class Converter {
     if (field->containing_oneof() != nullptr) {
       const auto* other = reflection->GetOneofFieldDescriptor(to, field->containing_oneof());
       if (other != nullptr && other != field && node.kind != Node::kNull) {
-        diagnostics_.errorAt(member.mark, at, "only one of '" + other->name() + "' and '" + field->name() + "' may be set");
+        diagnostics_.errorAt(
+            member.mark, at,
+            "only one of '" + other->name() + "' and '" + field->name() + "' may be set");
         return;
       }
     }
@@ -199,16 +207,19 @@ class Converter {
       }
       return;
     }
-    if (node.kind == Node::kNull && field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE) return;
+    if (node.kind == Node::kNull && field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE)
+      return;
     if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
-      if (node.kind == Node::kNull && field->message_type()->full_name() != "google.protobuf.Value") return;
+      if (node.kind == Node::kNull && field->message_type()->full_name() != "google.protobuf.Value")
+        return;
       message(node, at, *reflection->MutableMessage(&to, field));
     } else {
       scalar(node, at, to, field);
     }
   }
 
-  void map(const Node& node, const std::string& path, pb::Message& to, const pb::FieldDescriptor* field) {
+  void map(const Node& node, const std::string& path, pb::Message& to,
+           const pb::FieldDescriptor* field) {
     if (node.kind == Node::kNull) return;
     if (node.kind != Node::kMap) return wrong(node, path, "a map");
     const pb::FieldDescriptor* key = field->message_type()->FindFieldByNumber(1);
@@ -233,7 +244,8 @@ class Converter {
       if (member.key == "@type") type = member.value.get();
     }
     if (type == nullptr || type->kind != Node::kScalar || type->text.empty()) {
-      diagnostics_.errorAt(node.mark, path, "'@type' is missing: it names the type of the configuration");
+      diagnostics_.errorAt(node.mark, path,
+                           "'@type' is missing: it names the type of the configuration");
       return;
     }
     std::string name = type->text.substr(type->text.rfind('/') + 1);
@@ -241,22 +253,28 @@ class Converter {
     if (descriptor == nullptr) {
       std::string at = joinPath(path, "@type");
       if (typeKnownToEnvoy(name)) {
-        diagnostics_.errorAt(type->mark, at, "the extension '" + name + "' is known to Envoy but not supported by Gatehouse yet");
+        diagnostics_.errorAt(
+            type->mark, at,
+            "the extension '" + name + "' is known to Envoy but not supported by Gatehouse yet");
         return;
       }
       std::vector<std::string> extensions = extensionTypes();
       std::vector<std::string_view> candidates(extensions.begin(), extensions.end());
-      diagnostics_.errorAt(type->mark, at, "unknown type '" + name + "'" + base::didYouMean(name, candidates));
+      diagnostics_.errorAt(type->mark, at,
+                           "unknown type '" + name + "'" + base::didYouMean(name, candidates));
       return;
     }
-    std::unique_ptr<pb::Message> inner(pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+    std::unique_ptr<pb::Message> inner(
+        pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
     const Node* outer = in_any_;
     in_any_ = &node;
     message(node, path, *inner);
     in_any_ = outer;
     const pb::Reflection* reflection = to.GetReflection();
-    reflection->SetString(&to, to.GetDescriptor()->FindFieldByNumber(1), "type.googleapis.com/" + name);
-    reflection->SetString(&to, to.GetDescriptor()->FindFieldByNumber(2), inner->SerializeAsString());
+    reflection->SetString(&to, to.GetDescriptor()->FindFieldByNumber(1),
+                          "type.googleapis.com/" + name);
+    reflection->SetString(&to, to.GetDescriptor()->FindFieldByNumber(2),
+                          inner->SerializeAsString());
   }
 
   static std::vector<std::string> extensionTypes();
@@ -276,7 +294,8 @@ class Converter {
       if (node.kind == Node::kNull) return;
       if (node.kind != Node::kMap) return wrong(node, path, "a map");
       for (const auto& member : node.members) {
-        structValue(*member.value, joinPath(path, member.key), (*whole->mutable_fields())[member.key]);
+        structValue(*member.value, joinPath(path, member.key),
+                    (*whole->mutable_fields())[member.key]);
       }
     } else if (auto* list = dynamic_cast<pb::ListValue*>(&to)) {
       if (node.kind != Node::kSequence) return wrong(node, path, "a list");
@@ -307,7 +326,8 @@ class Converter {
     }
   }
 
-  void scalar(const Node& node, const std::string& path, pb::Message& to, const pb::FieldDescriptor* field) {
+  void scalar(const Node& node, const std::string& path, pb::Message& to,
+              const pb::FieldDescriptor* field) {
     const pb::Reflection* r = to.GetReflection();
     bool repeated = field->is_repeated();
     if (node.kind != Node::kScalar) return wrong(node, path, kindName(field));
@@ -360,7 +380,8 @@ class Converter {
       case pb::FieldDescriptor::CPPTYPE_STRING: {
         std::string value = node.text;
         if (field->type() == pb::FieldDescriptor::TYPE_BYTES) {
-          if (!absl::Base64Unescape(node.text, &value) && !absl::WebSafeBase64Unescape(node.text, &value)) {
+          if (!absl::Base64Unescape(node.text, &value) &&
+              !absl::WebSafeBase64Unescape(node.text, &value)) {
             return wrong(node, path, "bytes in base64");
           }
         }
@@ -371,14 +392,17 @@ class Converter {
     }
   }
 
-  void enumeration(const Node& node, const std::string& path, pb::Message& to, const pb::FieldDescriptor* field) {
+  void enumeration(const Node& node, const std::string& path, pb::Message& to,
+                   const pb::FieldDescriptor* field) {
     const pb::EnumDescriptor* type = field->enum_type();
     const pb::EnumValueDescriptor* value = type->FindValueByName(node.text);
     int number = 0;
     if (value == nullptr && asInteger(node.text, &number)) value = type->FindValueByNumber(number);
     if (value == nullptr) {
       if (knownToEnvoy(type->full_name(), node.text)) {
-        diagnostics_.errorAt(node.mark, path, "the value '" + node.text + "' is known to Envoy but not supported by Gatehouse yet");
+        diagnostics_.errorAt(
+            node.mark, path,
+            "the value '" + node.text + "' is known to Envoy but not supported by Gatehouse yet");
         return;
       }
       std::vector<std::string_view> names;
@@ -386,8 +410,9 @@ class Converter {
       std::string all;
       for (std::string_view name : names) all += (all.empty() ? "" : ", ") + std::string(name);
       std::string hint = base::didYouMean(node.text, names);
-      diagnostics_.errorAt(node.mark, path, "unknown value '" + node.text.substr(0, 80) + "'" +
-                                                (hint.empty() ? ", expected one of " + all : hint));
+      diagnostics_.errorAt(node.mark, path,
+                           "unknown value '" + node.text.substr(0, 80) + "'" +
+                               (hint.empty() ? ", expected one of " + all : hint));
       return;
     }
     if (field->is_repeated()) {
@@ -459,7 +484,8 @@ bool formatOf(const std::string& path, Format* format) {
     *format = Format::kYaml;
   } else if (endsWith(path, ".json")) {
     *format = Format::kJson;
-  } else if (endsWith(path, ".textproto") || endsWith(path, ".txtpb") || endsWith(path, ".pb_text") || endsWith(path, ".pb_txt")) {
+  } else if (endsWith(path, ".textproto") || endsWith(path, ".txtpb") ||
+             endsWith(path, ".pb_text") || endsWith(path, ".pb_txt")) {
     *format = Format::kTextProto;
   } else if (endsWith(path, ".pb") || endsWith(path, ".bin")) {
     *format = Format::kBinary;
@@ -469,7 +495,8 @@ bool formatOf(const std::string& path, Format* format) {
   return true;
 }
 
-bool loadText(const std::string& text, Format format, const LoadOptions& options, pb::Message& message, Diagnostics& diagnostics) {
+bool loadText(const std::string& text, Format format, const LoadOptions& options,
+              pb::Message& message, Diagnostics& diagnostics) {
   if (text.size() > kMaxFileBytes) {
     diagnostics.errorAt({}, "", "larger than " + std::to_string(kMaxFileBytes >> 20) + " MiB");
     return false;
@@ -488,13 +515,15 @@ bool loadText(const std::string& text, Format format, const LoadOptions& options
       pb::TextFormat::Parser parser;
       parser.RecordErrorsTo(&errors);
       parser.SetRecursionLimit(kMaxDepth);
-      if (!parser.MergeFromString(text, &message) && diagnostics.ok()) diagnostics.errorAt({}, "", "not a valid text proto");
+      if (!parser.MergeFromString(text, &message) && diagnostics.ok())
+        diagnostics.errorAt({}, "", "not a valid text proto");
       break;
     }
     case Format::kBinary: {
       std::unique_ptr<pb::Message> read(message.New());
       if (!read->ParseFromString(text)) {
-        diagnostics.errorAt({}, "", "not a valid " + message.GetDescriptor()->full_name() + " in binary form");
+        diagnostics.errorAt(
+            {}, "", "not a valid " + message.GetDescriptor()->full_name() + " in binary form");
       } else {
         message.MergeFrom(*read);
       }
@@ -505,11 +534,14 @@ bool loadText(const std::string& text, Format format, const LoadOptions& options
   return diagnostics.ok();
 }
 
-bool loadFile(const std::string& path, const LoadOptions& options, pb::Message& message, Diagnostics& diagnostics) {
+bool loadFile(const std::string& path, const LoadOptions& options, pb::Message& message,
+              Diagnostics& diagnostics) {
   diagnostics.setFile(path);
   Format format;
   if (!formatOf(path, &format)) {
-    diagnostics.errorAt({}, "", "unknown file type: the name must end in .yaml, .yml, .json, .textproto, .txtpb, .pb_text or .pb");
+    diagnostics.errorAt({}, "",
+                        "unknown file type: the name must end in .yaml, .yml, .json, .textproto, "
+                        ".txtpb, .pb_text or .pb");
     return false;
   }
   std::ifstream file(path, std::ios::binary);

@@ -9,8 +9,9 @@
 
 namespace gatehouse::config {
 
-// The extensions of one kind by the protobuf type of their configuration, which alone decides; names are only for messages. Filled by
-// static registration before main(), read-only afterwards. Factory has name() and configType().
+// The extensions of one kind by the protobuf type of their configuration, which alone decides;
+// names are only for messages. Filled by static registration before main(), read-only afterwards.
+// Factory has name() and configType().
 template <class Factory>
 class Registry {
  public:
@@ -50,5 +51,5 @@ struct Registration {
 
 }  // namespace gatehouse::config
 
-#define GATEHOUSE_REGISTER(Base, Implementation)                                              \
+#define GATEHOUSE_REGISTER(Base, Implementation) \
   static ::gatehouse::config::Registration<Base, Implementation> g_##Implementation##_registration

@@ -1,12 +1,12 @@
 #include "source/config/tree.h"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/yaml.h>
-
 #include <sstream>
 #include <stdexcept>
 #include <unordered_map>
 #include <unordered_set>
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/yaml.h>
 
 namespace gatehouse::config {
 
@@ -19,7 +19,8 @@ struct TooDeep : std::runtime_error {
 
 Mark markOf(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
-// Builds the tree from parser events: the library's own tree accepts duplicate keys and loses positions.
+// Builds the tree from parser events: the library's own tree accepts duplicate keys and loses
+// positions.
 class Builder : public YAML::EventHandler {
  public:
   explicit Builder(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
@@ -27,7 +28,9 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(make(Node::kNull, mark, anchor)); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    add(make(Node::kNull, mark, anchor));
+  }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     auto found = anchors_.find(anchor);
     // An alias inside its own anchor would be a cycle.
@@ -40,11 +43,13 @@ class Builder : public YAML::EventHandler {
     }
     add(found == anchors_.end() ? make(Node::kNull, mark, 0) : found->second);
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     auto node = make(Node::kScalar, mark, anchor);
     node->quoted = tag == "!";
     node->text = value;
-    if (!node->quoted && (value == "null" || value == "~" || value == "Null" || value == "NULL")) node->kind = Node::kNull;
+    if (!node->quoted && (value == "null" || value == "~" || value == "Null" || value == "NULL"))
+      node->kind = Node::kNull;
     if (!stack_.empty() && stack_.back().node->kind == Node::kMap && !stack_.back().have_key) {
       stack_.back().have_key = true;
       stack_.back().key = value;
@@ -53,11 +58,13 @@ class Builder : public YAML::EventHandler {
     }
     add(std::move(node));
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     push(make(Node::kSequence, mark, anchor));
   }
   void OnSequenceEnd() override { pop(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     push(make(Node::kMap, mark, anchor));
   }
   void OnMapEnd() override { pop(); }
@@ -83,7 +90,8 @@ class Builder : public YAML::EventHandler {
   void push(std::shared_ptr<Node> node) {
     if (stack_.size() >= kMaxDepth) throw TooDeep(node->mark);
     Frame frame;
-    frame.is_key = !stack_.empty() && stack_.back().node->kind == Node::kMap && !stack_.back().have_key;
+    frame.is_key =
+        !stack_.empty() && stack_.back().node->kind == Node::kMap && !stack_.back().have_key;
     frame.node = std::move(node);
     stack_.push_back(std::move(frame));
   }

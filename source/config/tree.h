@@ -14,7 +14,7 @@ struct Node {
   enum Kind : uint8_t { kNull, kScalar, kSequence, kMap } kind = kNull;
   bool quoted = false;  // a quoted scalar is always a string
   Mark mark;
-  std::string text;     // kScalar
+  std::string text;  // kScalar
   struct Member {
     std::string key;
     Mark mark;
@@ -26,7 +26,8 @@ struct Node {
 
 constexpr int kMaxDepth = 100;
 
-// Null when the text cannot be read; the reasons are in `diagnostics` (syntax, duplicate keys, depth).
+// Null when the text cannot be read; the reasons are in `diagnostics` (syntax, duplicate keys,
+// depth).
 std::shared_ptr<Node> parseTree(const std::string& text, Diagnostics& diagnostics);
 
 }  // namespace gatehouse::config

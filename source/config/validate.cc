@@ -1,11 +1,9 @@
 #include "source/config/validate.h"
 
-#include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/dynamic_message.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/unknown_field_set.h>
-#include <google/protobuf/wrappers.pb.h>
 #include <re2/re2.h>
 
 #include <cctype>
@@ -13,6 +11,9 @@
 #include <memory>
 #include <optional>
 #include <vector>
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/wrappers.pb.h>
 
 #include "api/gatehouse/config/v1/rules.pb.h"
 
@@ -66,8 +67,8 @@ class RuleParser {
       ++at_;
       return out;
     }
-    while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(peek())) && peek() != ':' && peek() != '{' &&
-           peek() != '}' && peek() != ',') {
+    while (at_ < text_.size() && !std::isspace(static_cast<unsigned char>(peek())) &&
+           peek() != ':' && peek() != '{' && peek() != '}' && peek() != ',') {
       out += text_[at_++];
     }
     return out;
@@ -118,10 +119,14 @@ std::string trimNumber(double value) {
 }
 
 std::string checkNumber(const Rule& rule, double value) {
-  if (auto bound = rule.number("gt"); bound && !(value > *bound)) return "value must be greater than " + trimNumber(*bound);
-  if (auto bound = rule.number("gte"); bound && !(value >= *bound)) return "value must be at least " + trimNumber(*bound);
-  if (auto bound = rule.number("lt"); bound && !(value < *bound)) return "value must be less than " + trimNumber(*bound);
-  if (auto bound = rule.number("lte"); bound && !(value <= *bound)) return "value must be at most " + trimNumber(*bound);
+  if (auto bound = rule.number("gt"); bound && !(value > *bound))
+    return "value must be greater than " + trimNumber(*bound);
+  if (auto bound = rule.number("gte"); bound && !(value >= *bound))
+    return "value must be at least " + trimNumber(*bound);
+  if (auto bound = rule.number("lt"); bound && !(value < *bound))
+    return "value must be less than " + trimNumber(*bound);
+  if (auto bound = rule.number("lte"); bound && !(value <= *bound))
+    return "value must be at most " + trimNumber(*bound);
   return "";
 }
 
@@ -134,7 +139,8 @@ bool headerNameOk(const std::string& text) {
 
 std::string checkString(const Rule& rule, const std::string& text) {
   if (auto bound = rule.number("min_len"); bound && static_cast<double>(text.size()) < *bound) {
-    return *bound == 1 ? "value must not be empty" : "value must have at least " + trimNumber(*bound) + " characters";
+    return *bound == 1 ? "value must not be empty"
+                       : "value must have at least " + trimNumber(*bound) + " characters";
   }
   if (auto bound = rule.number("max_bytes"); bound && static_cast<double>(text.size()) > *bound) {
     return "value must have at most " + trimNumber(*bound) + " bytes";
@@ -143,7 +149,8 @@ std::string checkString(const Rule& rule, const std::string& text) {
     return "value must have at most " + trimNumber(*bound) + " characters";
   }
   auto regex = rule.values.find("well_known_regex");
-  if (regex != rule.values.end() && !headerNameOk(text)) return "value must not contain NUL, CR or LF";
+  if (regex != rule.values.end() && !headerNameOk(text))
+    return "value must not contain NUL, CR or LF";
   auto pattern = rule.values.find("pattern");
   if (pattern != rule.values.end() && !RE2::PartialMatch(text, pattern->second.front())) {
     return "value must match '" + pattern->second.front() + "'";
@@ -164,14 +171,19 @@ std::string checkString(const Rule& rule, const std::string& text) {
 std::string checkDuration(const Rule& rule, const pb::Message& message) {
   const auto* descriptor = message.GetDescriptor();
   const auto* reflection = message.GetReflection();
-  double value = static_cast<double>(reflection->GetInt64(message, descriptor->FindFieldByNumber(1))) +
-                 reflection->GetInt32(message, descriptor->FindFieldByNumber(2)) / 1e9;
+  double value =
+      static_cast<double>(reflection->GetInt64(message, descriptor->FindFieldByNumber(1))) +
+      reflection->GetInt32(message, descriptor->FindFieldByNumber(2)) / 1e9;
   for (const auto& [word, nested] : rule.nested) {
     double bound = nested.number("seconds").value_or(0) + nested.number("nanos").value_or(0) / 1e9;
-    if (word == "gt" && !(value > bound)) return "duration must be greater than " + trimNumber(bound) + "s";
-    if (word == "gte" && !(value >= bound)) return "duration must be at least " + trimNumber(bound) + "s";
-    if (word == "lt" && !(value < bound)) return "duration must be less than " + trimNumber(bound) + "s";
-    if (word == "lte" && !(value <= bound)) return "duration must be at most " + trimNumber(bound) + "s";
+    if (word == "gt" && !(value > bound))
+      return "duration must be greater than " + trimNumber(bound) + "s";
+    if (word == "gte" && !(value >= bound))
+      return "duration must be at least " + trimNumber(bound) + "s";
+    if (word == "lt" && !(value < bound))
+      return "duration must be less than " + trimNumber(bound) + "s";
+    if (word == "lte" && !(value <= bound))
+      return "duration must be at most " + trimNumber(bound) + "s";
   }
   return "";
 }
@@ -191,8 +203,10 @@ class Validator {
     }
     const pb::Reflection* reflection = message.GetReflection();
     if (!reflection->GetUnknownFields(message).empty()) {
-      diagnostics_.error(path, "field number " + std::to_string(reflection->GetUnknownFields(message).field(0).number()) +
-                                   " of " + message.GetDescriptor()->full_name() + " is not supported");
+      diagnostics_.error(
+          path, "field number " +
+                    std::to_string(reflection->GetUnknownFields(message).field(0).number()) +
+                    " of " + message.GetDescriptor()->full_name() + " is not supported");
     }
     for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
       field(message, message.GetDescriptor()->field(i), path, depth);
@@ -206,7 +220,8 @@ class Validator {
     std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
     const auto* descriptor = pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
     if (descriptor == nullptr) return;  // whoever looks the type up says so
-    std::unique_ptr<pb::Message> inner(pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+    std::unique_ptr<pb::Message> inner(
+        pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
     if (!inner->ParseFromString(any.value())) {
       diagnostics_.error(path, "the bytes are no valid " + type);
       return;
@@ -214,7 +229,8 @@ class Validator {
     this->message(*inner, path, depth + 1);
   }
 
-  void field(const pb::Message& message, const pb::FieldDescriptor* field, const std::string& path, int depth) {
+  void field(const pb::Message& message, const pb::FieldDescriptor* field, const std::string& path,
+             int depth) {
     const pb::Reflection* reflection = message.GetReflection();
     const Rule& rule = ruleOf(field);
     std::string at = joinPath(path, field->name());
@@ -227,7 +243,8 @@ class Validator {
         diagnostics_.error(at, "at most " + trimNumber(*bound) + " are allowed");
       }
       const Rule* items = nullptr;
-      if (auto found = rule.nested.find("items"); found != rule.nested.end() && !found->second.nested.empty()) {
+      if (auto found = rule.nested.find("items");
+          found != rule.nested.end() && !found->second.nested.empty()) {
         items = &found->second.nested.begin()->second;
       }
       for (int i = 0; i < count; ++i) {
@@ -235,8 +252,8 @@ class Validator {
         if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
           const pb::Message& element = reflection->GetRepeatedMessage(message, field, i);
           if (field->is_map()) {
-            std::string key =
-                element.GetReflection()->GetString(element, element.GetDescriptor()->FindFieldByNumber(1));
+            std::string key = element.GetReflection()->GetString(
+                element, element.GetDescriptor()->FindFieldByNumber(1));
             item = at + "[\"" + key + "\"]";
             const auto* value = element.GetDescriptor()->FindFieldByNumber(2);
             if (value->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
@@ -254,7 +271,8 @@ class Validator {
     if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
       if (!reflection->HasField(message, field)) {
         auto required = rule.values.find("required");
-        if (required != rule.values.end() && required->second.front() == "true" && field->containing_oneof() == nullptr) {
+        if (required != rule.values.end() && required->second.front() == "true" &&
+            field->containing_oneof() == nullptr) {
           diagnostics_.error(at, "the field is required");
         }
         return;
@@ -264,7 +282,8 @@ class Validator {
       if (rule.kind == "duration") {
         report(at, checkDuration(rule, inner));
       } else if (type == "google.protobuf.UInt32Value") {
-        report(at, checkNumber(rule, inner.GetReflection()->GetUInt32(inner, inner.GetDescriptor()->field(0))));
+        report(at, checkNumber(rule, inner.GetReflection()->GetUInt32(
+                                         inner, inner.GetDescriptor()->field(0))));
       }
       this->message(inner, at, depth + 1);
       return;
@@ -273,16 +292,20 @@ class Validator {
     if (field->containing_oneof() != nullptr && !reflection->HasField(message, field)) return;
     switch (field->cpp_type()) {
       case pb::FieldDescriptor::CPPTYPE_STRING:
-        if (!rule.kind.empty()) report(at, checkString(rule, reflection->GetString(message, field)));
+        if (!rule.kind.empty())
+          report(at, checkString(rule, reflection->GetString(message, field)));
         break;
       case pb::FieldDescriptor::CPPTYPE_UINT32:
         report(at, checkNumber(rule, reflection->GetUInt32(message, field)));
         break;
       case pb::FieldDescriptor::CPPTYPE_ENUM:
-        // Values we leave out of an enum are those we do not act on: refused, whatever the rule says.
-        if (field->enum_type()->FindValueByNumber(reflection->GetEnumValue(message, field)) == nullptr) {
-          diagnostics_.error(at, "value " + std::to_string(reflection->GetEnumValue(message, field)) + " of " +
-                                     field->enum_type()->full_name() + " is not supported");
+        // Values we leave out of an enum are those we do not act on: refused, whatever the rule
+        // says.
+        if (field->enum_type()->FindValueByNumber(reflection->GetEnumValue(message, field)) ==
+            nullptr) {
+          diagnostics_.error(
+              at, "value " + std::to_string(reflection->GetEnumValue(message, field)) + " of " +
+                      field->enum_type()->full_name() + " is not supported");
         }
         break;
       default:

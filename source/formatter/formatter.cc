@@ -1,6 +1,5 @@
 #include "source/formatter/formatter.h"
 
-#include <google/protobuf/struct.pb.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -8,14 +7,18 @@
 #include <charconv>
 #include <cstdlib>
 
+#include <google/protobuf/struct.pb.h>
+
 namespace gatehouse::formatter {
 
 using sdk::LogEntry;
 using Step = Formatter::Step;
 
 const char kDefaultFormat[] =
-    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% "
-    "%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" "
+    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" "
+    "%RESPONSE_CODE% %RESPONSE_FLAGS% "
+    "%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "
+    "\"%REQ(X-FORWARDED-FOR)%\" "
     "\"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n";
 
 namespace {
@@ -109,7 +112,8 @@ bool putRequestHeader(const http::RequestHead* head, const std::string& name, st
 }
 
 bool writeReq(const Step& s, const LogEntry& e, std::string& out) {
-  return putRequestHeader(e.request, s.text, out) || putRequestHeader(e.request, s.alternative, out);
+  return putRequestHeader(e.request, s.text, out) ||
+         putRequestHeader(e.request, s.alternative, out);
 }
 
 bool writeResp(const Step& s, const LogEntry& e, std::string& out) {
@@ -135,8 +139,9 @@ bool writeStartTime(const Step& s, const LogEntry& e, std::string& out) {
     size_t n = std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
     auto millis = static_cast<int>(micros / 1000 % 1000);
     out.append(text, n);
-    char tail[] = {'.', static_cast<char>('0' + millis / 100), static_cast<char>('0' + millis / 10 % 10),
-                   static_cast<char>('0' + millis % 10), 'Z'};
+    char tail[] = {'.', static_cast<char>('0' + millis / 100),
+                   static_cast<char>('0' + millis / 10 % 10), static_cast<char>('0' + millis % 10),
+                   'Z'};
     out.append(tail, sizeof(tail));
     return true;
   }
@@ -149,7 +154,8 @@ bool writeStartTime(const Step& s, const LogEntry& e, std::string& out) {
     } else if (s.text[i + 1] == 'f') {
       format += nanos;
       ++i;
-    } else if (i + 2 < s.text.size() && s.text[i + 1] >= '1' && s.text[i + 1] <= '9' && s.text[i + 2] == 'f') {
+    } else if (i + 2 < s.text.size() && s.text[i + 1] >= '1' && s.text[i + 1] <= '9' &&
+               s.text[i + 2] == 'f') {
       format += nanos.substr(0, static_cast<size_t>(s.text[i + 1] - '0'));
       i += 2;
     } else {
@@ -168,70 +174,147 @@ struct Operator {
   enum : uint8_t { kNone, kOptional, kRequired } argument;
 };
 
-#define WRITE [](const Step& s [[maybe_unused]], const LogEntry& e [[maybe_unused]], std::string& out) -> bool
+#define WRITE \
+  [](const Step& s [[maybe_unused]], const LogEntry& e [[maybe_unused]], std::string& out) -> bool
 
 constexpr Operator kOperators[] = {
-    {"REQ", writeReq, false, Operator::kRequired},
-    {"RESP", writeResp, false, Operator::kRequired},
+    {"REQ", writeReq, false, Operator::kRequired}, {"RESP", writeResp, false, Operator::kRequired},
     {"TRAILER", writeTrailer, false, Operator::kRequired},
     {"START_TIME", writeStartTime, false, Operator::kOptional},
-    {"PROTOCOL", WRITE {
-       return put(out, e.info.version == http::Version::kHttp10   ? "HTTP/1.0"
-                       : e.info.version == http::Version::kHttp11 ? "HTTP/1.1"
-                                                                  : "HTTP/2");
-     }, false, Operator::kNone},
-    {"RESPONSE_CODE", WRITE { return putNumber(out, e.info.response_code); }, true, Operator::kNone},
-    {"RESPONSE_CODE_DETAILS", WRITE { return put(out, e.info.details); }, false, Operator::kNone},
-    {"RESPONSE_FLAGS", WRITE {
-       appendFlags(e.info.flags, out);
-       return e.info.flags != 0;
-     }, false, Operator::kNone},
-    {"RESPONSE_FLAGS_LONG", WRITE {
-       bool any = false;
-       for (size_t i = 0; i < std::size(kFlags); ++i) {
-         if (!((e.info.flags >> i) & 1)) continue;
-         if (any) out += ',';
-         out += kFlags[i].long_name;
-         any = true;
-       }
-       return any;
-     }, false, Operator::kNone},
-    {"BYTES_RECEIVED", WRITE { return putNumber(out, static_cast<int64_t>(e.info.request_body_bytes)); }, true, Operator::kNone},
-    {"BYTES_SENT", WRITE { return putNumber(out, static_cast<int64_t>(e.info.response_body_bytes)); }, true, Operator::kNone},
-    {"DURATION", WRITE { return putSpan(out, e.info.start, e.info.end); }, true, Operator::kNone},
-    {"REQUEST_DURATION", WRITE { return putSpan(out, e.info.start, e.info.request_end); }, true, Operator::kNone},
-    {"RESPONSE_DURATION", WRITE { return putSpan(out, e.info.start, e.info.upstream_first_received); }, true, Operator::kNone},
-    {"RESPONSE_TX_DURATION", WRITE { return putSpan(out, e.info.upstream_first_received, e.info.end); }, true, Operator::kNone},
-    {"UPSTREAM_HOST", WRITE { return e.info.upstream_known && putAddress(out, e.info.upstream_remote, true); }, false, Operator::kNone},
-    {"UPSTREAM_LOCAL_ADDRESS", WRITE { return putAddress(out, e.info.upstream_local, true); }, false, Operator::kNone},
-    {"UPSTREAM_CLUSTER", WRITE { return put(out, e.info.cluster_name); }, false, Operator::kNone},
-    {"UPSTREAM_TRANSPORT_FAILURE_REASON", WRITE { return put(out, e.info.upstream_failure); }, false, Operator::kNone},
-    {"UPSTREAM_REQUEST_ATTEMPT_COUNT", WRITE { return putNumber(out, e.info.attempts); }, true, Operator::kNone},
-    {"DOWNSTREAM_REMOTE_ADDRESS", WRITE { return putAddress(out, e.info.downstream_remote, true); }, false, Operator::kNone},
-    {"DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", WRITE { return putAddress(out, e.info.downstream_remote, false); }, false, Operator::kNone},
-    {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS", WRITE {
-       return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, true);
-     }, false, Operator::kNone},
-    {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", WRITE {
-       return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, false);
-     }, false, Operator::kNone},
-    {"DOWNSTREAM_LOCAL_ADDRESS", WRITE {
-       return e.info.connection != nullptr && putAddress(out, e.info.connection->local, true);
-     }, false, Operator::kNone},
-    {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", WRITE {
-       return e.info.connection != nullptr && putAddress(out, e.info.connection->local, false);
-     }, false, Operator::kNone},
-    {"DOWNSTREAM_LOCAL_PORT", WRITE {
-       return e.info.connection != nullptr && e.info.connection->local.isIp() && putNumber(out, e.info.connection->local.port());
-     }, true, Operator::kNone},
-    {"CONNECTION_ID", WRITE {
-       return e.info.connection != nullptr && putNumber(out, static_cast<int64_t>(e.info.connection->id));
-     }, true, Operator::kNone},
-    {"CONNECTION_TERMINATION_DETAILS", WRITE { return put(out, e.info.connection_termination_details); }, false, Operator::kNone},
-    {"ROUTE_NAME", WRITE { return put(out, e.info.route_name); }, false, Operator::kNone},
-    {"HOSTNAME", WRITE { return put(out, s.text); }, false, Operator::kNone},
-    {"ENVIRONMENT", WRITE { return put(out, s.text); }, false, Operator::kRequired},
-};
+    {"PROTOCOL", WRITE{return put(out, e.info.version == http::Version::kHttp10   ? "HTTP/1.0"
+                                       : e.info.version == http::Version::kHttp11 ? "HTTP/1.1"
+                                                                                  : "HTTP/2");
+}  // namespace
+, false, Operator::kNone
+}  // namespace gatehouse::formatter
+, {"RESPONSE_CODE", WRITE{return putNumber(out, e.info.response_code);
+}
+, true, Operator::kNone
+}
+, {"RESPONSE_CODE_DETAILS", WRITE{return put(out, e.info.details);
+}
+, false, Operator::kNone
+}
+, {"RESPONSE_FLAGS", WRITE{appendFlags(e.info.flags, out);
+return e.info.flags != 0;
+}
+, false, Operator::kNone
+}
+, {"RESPONSE_FLAGS_LONG", WRITE{bool any = false;
+for (size_t i = 0; i < std::size(kFlags); ++i) {
+  if (!((e.info.flags >> i) & 1)) continue;
+  if (any) out += ',';
+  out += kFlags[i].long_name;
+  any = true;
+}
+return any;
+}
+, false, Operator::kNone
+}
+, {"BYTES_RECEIVED", WRITE{return putNumber(out, static_cast<int64_t>(e.info.request_body_bytes));
+}
+, true, Operator::kNone
+}
+, {"BYTES_SENT", WRITE{return putNumber(out, static_cast<int64_t>(e.info.response_body_bytes));
+}
+, true, Operator::kNone
+}
+, {"DURATION", WRITE{return putSpan(out, e.info.start, e.info.end);
+}
+, true, Operator::kNone
+}
+, {"REQUEST_DURATION", WRITE{return putSpan(out, e.info.start, e.info.request_end);
+}
+, true, Operator::kNone
+}
+, {"RESPONSE_DURATION", WRITE{return putSpan(out, e.info.start, e.info.upstream_first_received);
+}
+, true, Operator::kNone
+}
+, {"RESPONSE_TX_DURATION", WRITE{return putSpan(out, e.info.upstream_first_received, e.info.end);
+}
+, true, Operator::kNone
+}
+, {"UPSTREAM_HOST",
+   WRITE{return e.info.upstream_known && putAddress(out, e.info.upstream_remote, true);
+}
+, false, Operator::kNone
+}
+, {"UPSTREAM_LOCAL_ADDRESS", WRITE{return putAddress(out, e.info.upstream_local, true);
+}
+, false, Operator::kNone
+}
+, {"UPSTREAM_CLUSTER", WRITE{return put(out, e.info.cluster_name);
+}
+, false, Operator::kNone
+}
+, {"UPSTREAM_TRANSPORT_FAILURE_REASON", WRITE{return put(out, e.info.upstream_failure);
+}
+, false, Operator::kNone
+}
+, {"UPSTREAM_REQUEST_ATTEMPT_COUNT", WRITE{return putNumber(out, e.info.attempts);
+}
+, true, Operator::kNone
+}
+, {"DOWNSTREAM_REMOTE_ADDRESS", WRITE{return putAddress(out, e.info.downstream_remote, true);
+}
+, false, Operator::kNone
+}
+, {"DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+   WRITE{return putAddress(out, e.info.downstream_remote, false);
+}
+, false, Operator::kNone
+}
+, {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, true);
+}
+, false, Operator::kNone
+}
+, {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, false);
+}
+, false, Operator::kNone
+}
+, {"DOWNSTREAM_LOCAL_ADDRESS",
+   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->local, true);
+}
+, false, Operator::kNone
+}
+, {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->local, false);
+}
+, false, Operator::kNone
+}
+, {"DOWNSTREAM_LOCAL_PORT",
+   WRITE{return e.info.connection != nullptr && e.info.connection->local.isIp() &&
+                putNumber(out, e.info.connection->local.port());
+}
+, true, Operator::kNone
+}
+, {"CONNECTION_ID", WRITE{return e.info.connection != nullptr &&
+                                 putNumber(out, static_cast<int64_t>(e.info.connection->id));
+}
+, true, Operator::kNone
+}
+, {"CONNECTION_TERMINATION_DETAILS", WRITE{return put(out, e.info.connection_termination_details);
+}
+, false, Operator::kNone
+}
+, {"ROUTE_NAME", WRITE{return put(out, e.info.route_name);
+}
+, false, Operator::kNone
+}
+, {"HOSTNAME", WRITE{return put(out, s.text);
+}
+, false, Operator::kNone
+}
+, {"ENVIRONMENT", WRITE{return put(out, s.text);
+}
+, false, Operator::kRequired
+}
+,
+}
+;
 #undef WRITE
 
 bool writeText(const Step& s, const LogEntry&, std::string& out) {
@@ -250,7 +333,9 @@ absl::StatusOr<Step> compileOperator(std::string_view text) {
     return absl::InvalidArgumentError("'%" + std::string(text) + "%': " + why);
   };
   size_t end = 0;
-  while (end < text.size() && (std::isupper(static_cast<unsigned char>(text[end])) || text[end] == '_')) ++end;
+  while (end < text.size() &&
+         (std::isupper(static_cast<unsigned char>(text[end])) || text[end] == '_'))
+    ++end;
   std::string_view name = text.substr(0, end);
   std::string_view rest = text.substr(end);
   const Operator* found = nullptr;
@@ -274,7 +359,8 @@ absl::StatusOr<Step> compileOperator(std::string_view text) {
     rest.remove_prefix(1);
     size_t length = 0;
     auto [at, error] = std::from_chars(rest.data(), rest.data() + rest.size(), length);
-    if (error != std::errc() || at != rest.data() + rest.size()) return bad("a length must follow ':'");
+    if (error != std::errc() || at != rest.data() + rest.size())
+      return bad("a length must follow ':'");
     step.max_length = length;
     rest = {};
   }
@@ -284,7 +370,8 @@ absl::StatusOr<Step> compileOperator(std::string_view text) {
     if (question != std::string::npos) {
       step.alternative = lowerCase(std::string_view(step.text).substr(question + 1));
       step.text.resize(question);
-      if (step.alternative.find('?') != std::string::npos) return bad("only one alternative is allowed");
+      if (step.alternative.find('?') != std::string::npos)
+        return bad("only one alternative is allowed");
     }
     step.text = lowerCase(step.text);
   } else if (name == "HOSTNAME") {
@@ -348,7 +435,8 @@ absl::StatusOr<Formatter> Formatter::compile(std::string_view format, bool omit_
       ++end;
     }
     if (end >= format.size()) {
-      return absl::InvalidArgumentError("'" + std::string(format.substr(i)) + "': the closing '%' is missing");
+      return absl::InvalidArgumentError("'" + std::string(format.substr(i)) +
+                                        "': the closing '%' is missing");
     }
     endLiteral();
     auto step = compileOperator(format.substr(i + 1, end - i - 1));
@@ -361,7 +449,8 @@ absl::StatusOr<Formatter> Formatter::compile(std::string_view format, bool omit_
 }
 
 bool Formatter::isConstant() const {
-  return std::all_of(steps_.begin(), steps_.end(), [](const Step& s) { return s.write == writeText; });
+  return std::all_of(steps_.begin(), steps_.end(),
+                     [](const Step& s) { return s.write == writeText; });
 }
 
 void Formatter::render(const LogEntry& entry, std::string& out) const {
@@ -423,7 +512,8 @@ absl::Status JsonFormatter::build(const google::protobuf::Struct& from, bool omi
       }
       case google::protobuf::Value::kStringValue: {
         auto format = Formatter::compile(value.string_value(), omit_empty);
-        if (!format.ok()) return absl::InvalidArgumentError(key + ": " + std::string(format.status().message()));
+        if (!format.ok())
+          return absl::InvalidArgumentError(key + ": " + std::string(format.status().message()));
         node.kind = Node::kFormat;
         node.format = *std::move(format);
         break;
@@ -449,7 +539,8 @@ absl::Status JsonFormatter::build(const google::protobuf::Struct& from, bool omi
   return absl::OkStatus();
 }
 
-absl::StatusOr<JsonFormatter> JsonFormatter::compile(const google::protobuf::Struct& format, bool omit_empty) {
+absl::StatusOr<JsonFormatter> JsonFormatter::compile(const google::protobuf::Struct& format,
+                                                     bool omit_empty) {
   JsonFormatter json;
   json.omit_empty_ = omit_empty;
   absl::Status status = build(format, omit_empty, json.root_);

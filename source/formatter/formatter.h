@@ -17,10 +17,12 @@ namespace gatehouse::formatter {
 // Envoy's default access log line.
 extern const char kDefaultFormat[];
 
-// A format string ("%REQ(:METHOD)% %RESPONSE_CODE%") compiled to a list of steps. Immutable; render() allocates only when `out` grows.
+// A format string ("%REQ(:METHOD)% %RESPONSE_CODE%") compiled to a list of steps. Immutable;
+// render() allocates only when `out` grows.
 class Formatter {
  public:
-  // Unknown operators and unclosed ones are errors. `omit_empty`: missing values become "" instead of "-".
+  // Unknown operators and unclosed ones are errors. `omit_empty`: missing values become "" instead
+  // of "-".
   static absl::StatusOr<Formatter> compile(std::string_view format, bool omit_empty = false);
 
   void render(const sdk::LogEntry& entry, std::string& out) const;
@@ -34,7 +36,7 @@ class Formatter {
     std::string text;         // literal, or first argument
     std::string alternative;  // REQ(a?b)
     size_t max_length = std::string::npos;
-    bool number = false;      // stays a number in JSON
+    bool number = false;  // stays a number in JSON
   };
 
  private:
@@ -43,10 +45,12 @@ class Formatter {
   bool omit_empty_ = false;
 };
 
-// A JSON log format: numbers stay numbers, missing values are null (or left out), keys sorted, one line.
+// A JSON log format: numbers stay numbers, missing values are null (or left out), keys sorted, one
+// line.
 class JsonFormatter {
  public:
-  static absl::StatusOr<JsonFormatter> compile(const google::protobuf::Struct& format, bool omit_empty);
+  static absl::StatusOr<JsonFormatter> compile(const google::protobuf::Struct& format,
+                                               bool omit_empty);
   void render(const sdk::LogEntry& entry, std::string& out) const;
 
  private:

@@ -19,7 +19,8 @@ constexpr std::array<uint8_t, 256> makeTable() {
     bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     uint8_t bits = 0;
     std::string_view token = "!#$%&'*+-.^_`|~";
-    if (alnum || (c < 128 && c > 32 && token.find(static_cast<char>(c)) != token.npos)) bits |= kToken;
+    if (alnum || (c < 128 && c > 32 && token.find(static_cast<char>(c)) != token.npos))
+      bits |= kToken;
     if ((c >= 0x20 && c != 0x7f) || c == '\t') bits |= kValue;
     if (c > 0x20 && c < 0x7f && c != '#') bits |= kTarget;
     std::string_view host = "-._~!$&'()*+,;=:[]%";
@@ -54,7 +55,8 @@ inline std::string_view trim(std::string_view text) {
   return text;
 }
 
-// Calls f(token) for each trimmed, non-empty element of a comma-separated list; stops when f returns false.
+// Calls f(token) for each trimmed, non-empty element of a comma-separated list; stops when f
+// returns false.
 template <class F>
 void forEachListItem(std::string_view list, F&& f) {
   while (!list.empty()) {

@@ -16,9 +16,9 @@ std::string_view httpDate(int64_t seconds) {
     time_t at = seconds;
     tm parts;
     ::gmtime_r(&at, &parts);
-    std::snprintf(text, sizeof(text), "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[parts.tm_wday], parts.tm_mday % 100,
-                  kMonths[parts.tm_mon], (parts.tm_year + 1900) % 10000, parts.tm_hour % 100, parts.tm_min % 100,
-                  parts.tm_sec % 100);
+    std::snprintf(text, sizeof(text), "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[parts.tm_wday],
+                  parts.tm_mday % 100, kMonths[parts.tm_mon], (parts.tm_year + 1900) % 10000,
+                  parts.tm_hour % 100, parts.tm_min % 100, parts.tm_sec % 100);
     cached = seconds;
   }
   return {text, 29};

@@ -9,11 +9,22 @@ namespace gatehouse::http {
 
 enum class Version : uint8_t { kHttp10, kHttp11, kHttp2 };
 
-enum class Method : uint8_t { kGet, kHead, kPost, kPut, kDelete, kConnect, kOptions, kTrace, kPatch, kOther };
+enum class Method : uint8_t {
+  kGet,
+  kHead,
+  kPost,
+  kPut,
+  kDelete,
+  kConnect,
+  kOptions,
+  kTrace,
+  kPatch,
+  kOther
+};
 Method methodOf(std::string_view token);
 
-// A request head. What HTTP/2 carries as pseudo-fields are members here; `host` is never in `headers` (codecs move it
-// to `authority` and back). Views are arena memory or static.
+// A request head. What HTTP/2 carries as pseudo-fields are members here; `host` is never in
+// `headers` (codecs move it to `authority` and back). Views are arena memory or static.
 struct RequestHead {
   explicit RequestHead(memory::Arena& arena) : headers(arena) {}
 

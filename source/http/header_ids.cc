@@ -7,10 +7,9 @@ namespace gatehouse::http {
 
 namespace {
 
-constexpr std::string_view kNames[] = {
-    "",
+constexpr std::string_view kNames[] = {"",
 #define GATEHOUSE_HEADER_NAME(id, name) name,
-    GATEHOUSE_HEADERS(GATEHOUSE_HEADER_NAME)
+                                       GATEHOUSE_HEADERS(GATEHOUSE_HEADER_NAME)
 #undef GATEHOUSE_HEADER_NAME
 };
 constexpr size_t kCount = static_cast<size_t>(HeaderId::kCount);
@@ -18,9 +17,11 @@ constexpr size_t kCount = static_cast<size_t>(HeaderId::kCount);
 constexpr size_t kTableSize = 512;
 
 constexpr size_t hashName(std::string_view name) {
-  // Length, both ends and the middle tell the table's names apart almost always; probing settles the rest.
+  // Length, both ends and the middle tell the table's names apart almost always; probing settles
+  // the rest.
   auto at = [&](size_t i) { return static_cast<size_t>(static_cast<unsigned char>(name[i])); };
-  return (name.size() * 131 + at(0) * 31 + at(name.size() - 1) * 7 + at(name.size() / 2) * 3) % kTableSize;
+  return (name.size() * 131 + at(0) * 31 + at(name.size() - 1) * 7 + at(name.size() / 2) * 3) %
+         kTableSize;
 }
 
 constexpr std::array<uint8_t, kTableSize> makeTable() {

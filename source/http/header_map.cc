@@ -19,8 +19,12 @@ void HeaderMap::grow() {
 
 void HeaderMap::append(std::string_view name, std::string_view value, HeaderId id) {
   if (count_ == capacity_) grow();
-  fields_[count_] = {name.data(), value.data(), static_cast<uint32_t>(value.size()),
-                     static_cast<uint16_t>(name.size()), id, 0};
+  fields_[count_] = {name.data(),
+                     value.data(),
+                     static_cast<uint32_t>(value.size()),
+                     static_cast<uint16_t>(name.size()),
+                     id,
+                     0};
   ids_[count_++] = id;
   ++live_;
 }
@@ -53,7 +57,8 @@ const HeaderField* HeaderMap::find(std::string_view name) const {
 
 const HeaderField* HeaderMap::next(const HeaderField& field) const {
   for (auto i = static_cast<uint32_t>(&field - fields_) + 1; i < count_; ++i) {
-    if (ids_[i] == field.id && (field.id != HeaderId::kOther || fields_[i].nameView() == field.nameView())) {
+    if (ids_[i] == field.id &&
+        (field.id != HeaderId::kOther || fields_[i].nameView() == field.nameView())) {
       return fields_ + i;
     }
   }

@@ -10,14 +10,15 @@
 
 namespace gatehouse::http {
 
-// One field. Layout is the module ABI's, so that a whole map is handed over as one pointer. Names are lower case.
+// One field. Layout is the module ABI's, so that a whole map is handed over as one pointer. Names
+// are lower case.
 struct HeaderField {
   const char* name;
   const char* value;
   uint32_t value_len;
   uint16_t name_len;
-  HeaderId id;     // kOther when the name is not in the table
-  uint8_t flags;   // kRemoved, kKeepCase
+  HeaderId id;    // kOther when the name is not in the table
+  uint8_t flags;  // kRemoved, kKeepCase
   static constexpr uint8_t kRemoved = 1;
 
   std::string_view nameView() const { return {name, name_len}; }
@@ -25,9 +26,10 @@ struct HeaderField {
 };
 static_assert(sizeof(HeaderField) == 24);
 
-// The fields of a head or trailer section in wire order. All bytes live in the arena of the stream; editing a field ends
-// views of that field only. Ids are kept in a byte array beside the fields, so a lookup by id is one scan of a few bytes.
-// Names given to add/set must be lower case and stay alive as long as the arena (literals, or copied by *Copy).
+// The fields of a head or trailer section in wire order. All bytes live in the arena of the stream;
+// editing a field ends views of that field only. Ids are kept in a byte array beside the fields, so
+// a lookup by id is one scan of a few bytes. Names given to add/set must be lower case and stay
+// alive as long as the arena (literals, or copied by *Copy).
 class HeaderMap {
  public:
   explicit HeaderMap(memory::Arena& arena) : arena_(&arena) {}
@@ -53,15 +55,20 @@ class HeaderMap {
     return field == nullptr ? std::string_view() : field->valueView();
   }
   bool has(HeaderId id) const { return find(id) != nullptr; }
-  // All values joined with "," (a view of the only value when there is one; otherwise arena memory). Nullopt: absent.
+  // All values joined with "," (a view of the only value when there is one; otherwise arena
+  // memory). Nullopt: absent.
   std::optional<std::string_view> joined(std::string_view lower_name);
 
   // Append without copying: the bytes belong to the arena or are static.
   void add(HeaderId id, std::string_view value) { append(headerName(id), value, id); }
-  void add(std::string_view lower_name, std::string_view value, HeaderId id) { append(lower_name, value, id); }
+  void add(std::string_view lower_name, std::string_view value, HeaderId id) {
+    append(lower_name, value, id);
+  }
   // Looks the id up and copies name and value into the arena.
   void addCopy(std::string_view lower_name, std::string_view value);
-  void addCopy(HeaderId id, std::string_view value) { append(headerName(id), arena_->copy(value), id); }
+  void addCopy(HeaderId id, std::string_view value) {
+    append(headerName(id), arena_->copy(value), id);
+  }
   // Replaces the first field and removes further ones; adds if absent. No copy / copy as above.
   void set(HeaderId id, std::string_view value);
   void setCopy(std::string_view lower_name, std::string_view value);

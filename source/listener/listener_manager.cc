@@ -21,11 +21,14 @@ absl::Status bad(const std::string& path, const std::string& reason) {
   return absl::InvalidArgumentError(path + ": " + reason);
 }
 
-absl::StatusOr<net::Address> parseAddress(const envoy::config::core::v3::Address& config, const std::string& path) {
+absl::StatusOr<net::Address> parseAddress(const envoy::config::core::v3::Address& config,
+                                          const std::string& path) {
   if (config.has_socket_address()) {
     const auto& socket = config.socket_address();
-    auto address = net::Address::parse(socket.address(), static_cast<uint16_t>(socket.port_value()));
-    if (!address) return bad(path + ".socket_address.address", "'" + socket.address() + "' is no IP address");
+    auto address =
+        net::Address::parse(socket.address(), static_cast<uint16_t>(socket.port_value()));
+    if (!address)
+      return bad(path + ".socket_address.address", "'" + socket.address() + "' is no IP address");
     return *address;
   }
   if (config.has_pipe()) return net::Address::unixPath(config.pipe().path());
@@ -33,11 +36,12 @@ absl::StatusOr<net::Address> parseAddress(const envoy::config::core::v3::Address
 }
 
 // The one filter of a chain, which must end it.
-absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compileChain(const v3::FilterChain& chain, const std::string& path,
-                                                                               sdk::FactoryContext& context) {
+absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compileChain(
+    const v3::FilterChain& chain, const std::string& path, sdk::FactoryContext& context) {
   if (chain.filters_size() != 1) {
-    return bad(path + ".filters", "exactly one filter that ends the chain is supported for now, got " +
-                                      std::to_string(chain.filters_size()));
+    return bad(path + ".filters",
+               "exactly one filter that ends the chain is supported for now, got " +
+                   std::to_string(chain.filters_size()));
   }
   const pb::Any& any = chain.filters(0).typed_config();
   std::string at = path + ".filters[0].typed_config";
@@ -49,10 +53,12 @@ absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compileChain(c
     return bad(at, "'" + type + "' is no network filter" + base::didYouMean(type, types));
   }
   const auto* descriptor = pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
-  std::unique_ptr<pb::Message> message(pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+  std::unique_ptr<pb::Message> message(
+      pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
   if (!any.UnpackTo(message.get())) return bad(at, "the bytes are no valid " + type);
   auto filter = factory->compile(*message, context);
-  if (!filter.ok()) return absl::InvalidArgumentError(at + "." + std::string(filter.status().message()));
+  if (!filter.ok())
+    return absl::InvalidArgumentError(at + "." + std::string(filter.status().message()));
   return filter;
 }
 
@@ -73,16 +79,19 @@ absl::Status ListenerManager::add(const v3::Listener& config, bool bind) {
   if (!address.ok()) return address.status();
   listener->addresses.push_back(*address);
   for (int i = 0; i < config.additional_addresses_size(); ++i) {
-    auto more = parseAddress(config.additional_addresses(i).address(), "additional_addresses[" + std::to_string(i) + "].address");
+    auto more = parseAddress(config.additional_addresses(i).address(),
+                             "additional_addresses[" + std::to_string(i) + "].address");
     if (!more.ok()) return more.status();
     listener->addresses.push_back(*more);
   }
   listener->name = config.name().empty() ? address->toString() : config.name();
   for (const auto& other : listeners_) {
-    if (other->name == listener->name) return bad("name", "a listener named '" + listener->name + "' exists already");
+    if (other->name == listener->name)
+      return bad("name", "a listener named '" + listener->name + "' exists already");
     for (const net::Address& theirs : other->addresses) {
       if (theirs == *address && theirs.port() != 0) {
-        return bad("address", "'" + address->toString() + "' belongs to the listener '" + other->name + "'");
+        return bad("address",
+                   "'" + address->toString() + "' belongs to the listener '" + other->name + "'");
       }
     }
   }
@@ -90,23 +99,30 @@ absl::Status ListenerManager::add(const v3::Listener& config, bool bind) {
     return bad("bind_to_port", "false is not supported by Gatehouse yet");
   }
   context_.listener_name = listener->name;
-  context_.buffer_limit =
-      config.has_per_connection_buffer_limit_bytes() ? config.per_connection_buffer_limit_bytes().value() : 1024 * 1024;
-  if (context_.buffer_limit == 0) return bad("per_connection_buffer_limit_bytes", "must be greater than 0");
+  context_.buffer_limit = config.has_per_connection_buffer_limit_bytes()
+                              ? config.per_connection_buffer_limit_bytes().value()
+                              : 1024 * 1024;
+  if (context_.buffer_limit == 0)
+    return bad("per_connection_buffer_limit_bytes", "must be greater than 0");
   int chains = config.filter_chains_size() + (config.has_default_filter_chain() ? 1 : 0);
-  if (chains != 1) return bad("filter_chains", "exactly one filter chain is supported for now, got " + std::to_string(chains));
-  auto filter = config.filter_chains_size() == 1 ? compileChain(config.filter_chains(0), "filter_chains[0]", context_)
-                                                 : compileChain(config.default_filter_chain(), "default_filter_chain", context_);
+  if (chains != 1)
+    return bad("filter_chains",
+               "exactly one filter chain is supported for now, got " + std::to_string(chains));
+  auto filter = config.filter_chains_size() == 1
+                    ? compileChain(config.filter_chains(0), "filter_chains[0]", context_)
+                    : compileChain(config.default_filter_chain(), "default_filter_chain", context_);
   if (!filter.ok()) return filter.status();
   listener->filter = *std::move(filter);
   if (bind) {
     absl::Status status = bindAll(*listener, config);
     if (!status.ok()) {
       create_failure_.inc();
-      return bad("address", "error adding listener '" + listener->name + "': " + std::string(status.message()));
+      return bad("address", "error adding listener '" + listener->name +
+                                "': " + std::string(status.message()));
     }
   }
-  std::string stat_name = config.stat_prefix().empty() ? listener->addresses.front().toString() : config.stat_prefix();
+  std::string stat_name =
+      config.stat_prefix().empty() ? listener->addresses.front().toString() : config.stat_prefix();
   if (config.stat_prefix().empty()) {
     for (char& c : stat_name) {
       if (c == ':') c = '_';
@@ -122,7 +138,8 @@ absl::Status ListenerManager::add(const v3::Listener& config, bool bind) {
 
 absl::Status ListenerManager::bindAll(Listener& listener, const v3::Listener& config) {
   net::ListenOptions options;
-  options.backlog = config.has_tcp_backlog_size() ? static_cast<int>(config.tcp_backlog_size().value()) : 0;
+  options.backlog =
+      config.has_tcp_backlog_size() ? static_cast<int>(config.tcp_backlog_size().value()) : 0;
   bool reuse = !config.has_enable_reuse_port() || config.enable_reuse_port().value();
   if (config.address().has_pipe()) options.unix_mode = config.address().pipe().mode();
   for (net::Address& address : listener.addresses) {
@@ -146,12 +163,16 @@ void ListenerManager::startWorker(uint32_t worker) {
       auto& row = listener->sockets[i];
       net::ListenSocket& socket = *row[row.size() > 1 ? worker : 0];
       net::Address local = socket.address();
-      acceptors_[worker].push_back(std::make_unique<net::Acceptor>(socket, [this, listener, local](int fd, const net::Address& remote) {
-        listener->cx_total.inc();
-        // A wildcard listener does not know which of its addresses the client chose: the socket is asked when somebody wants to know.
-        net::Connection* connection = net::Connection::accepted(fd, remote, local.isAny() ? net::Address() : local);
-        listener->filter->serve(*connection, next_connection_id_.fetch_add(1, std::memory_order_relaxed));
-      }));
+      acceptors_[worker].push_back(std::make_unique<net::Acceptor>(
+          socket, [this, listener, local](int fd, const net::Address& remote) {
+            listener->cx_total.inc();
+            // A wildcard listener does not know which of its addresses the client chose: the socket
+            // is asked when somebody wants to know.
+            net::Connection* connection =
+                net::Connection::accepted(fd, remote, local.isAny() ? net::Address() : local);
+            listener->filter->serve(*connection,
+                                    next_connection_id_.fetch_add(1, std::memory_order_relaxed));
+          }));
     }
   }
 }

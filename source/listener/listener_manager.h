@@ -15,7 +15,8 @@ class Listener;
 
 namespace gatehouse::listener {
 
-// One listener: its compiled chain and its sockets, one per worker and address (SO_REUSEPORT) or one for all.
+// One listener: its compiled chain and its sockets, one per worker and address (SO_REUSEPORT) or
+// one for all.
 struct Listener {
   std::string name;
   std::vector<net::Address> addresses;  // as bound: port 0 is resolved
@@ -30,7 +31,8 @@ class ListenerManager {
  public:
   ListenerManager(sdk::FactoryContext& context, uint32_t workers);
 
-  // Main, before start. `bind`: false only checks (validate mode). Errors begin with the field path inside the listener.
+  // Main, before start. `bind`: false only checks (validate mode). Errors begin with the field path
+  // inside the listener.
   absl::Status add(const envoy::config::listener::v3::Listener& config, bool bind);
   const std::vector<std::unique_ptr<Listener>>& all() const { return listeners_; }
 

@@ -19,7 +19,8 @@ using Predicate = std::function<bool(const sdk::LogEntry&)>;
 absl::StatusOr<Predicate> compile(const v3::AccessLogFilter& config);
 
 // Compares with the configured default value; runtime keys cannot change it without a runtime.
-absl::StatusOr<Predicate> comparison(const v3::ComparisonFilter& config, uint64_t (*value)(const sdk::LogEntry&)) {
+absl::StatusOr<Predicate> comparison(const v3::ComparisonFilter& config,
+                                     uint64_t (*value)(const sdk::LogEntry&)) {
   uint64_t bound = config.value().default_value();
   switch (config.op()) {
     case v3::ComparisonFilter::EQ:
@@ -39,7 +40,8 @@ absl::StatusOr<std::vector<Predicate>> all(const Filters& filters) {
   for (int i = 0; i < filters.size(); ++i) {
     auto one = compile(filters[i]);
     if (!one.ok()) {
-      return absl::InvalidArgumentError("filters[" + std::to_string(i) + "]." + std::string(one.status().message()));
+      return absl::InvalidArgumentError("filters[" + std::to_string(i) + "]." +
+                                        std::string(one.status().message()));
     }
     compiled.push_back(*std::move(one));
   }
@@ -54,11 +56,13 @@ absl::StatusOr<Predicate> compile(const v3::AccessLogFilter& config) {
     case v3::AccessLogFilter::kDurationFilter:
       return comparison(config.duration_filter().comparison(), [](const sdk::LogEntry& e) {
         return static_cast<uint64_t>(
-            std::chrono::duration_cast<std::chrono::milliseconds>(e.info.end - e.info.start).count());
+            std::chrono::duration_cast<std::chrono::milliseconds>(e.info.end - e.info.start)
+                .count());
       });
     case v3::AccessLogFilter::kAndFilter: {
       auto parts = all(config.and_filter().filters());
-      if (!parts.ok()) return absl::InvalidArgumentError("and_filter." + std::string(parts.status().message()));
+      if (!parts.ok())
+        return absl::InvalidArgumentError("and_filter." + std::string(parts.status().message()));
       return Predicate([parts = *std::move(parts)](const sdk::LogEntry& e) {
         for (const Predicate& part : parts) {
           if (!part(e)) return false;
@@ -68,7 +72,8 @@ absl::StatusOr<Predicate> compile(const v3::AccessLogFilter& config) {
     }
     case v3::AccessLogFilter::kOrFilter: {
       auto parts = all(config.or_filter().filters());
-      if (!parts.ok()) return absl::InvalidArgumentError("or_filter." + std::string(parts.status().message()));
+      if (!parts.ok())
+        return absl::InvalidArgumentError("or_filter." + std::string(parts.status().message()));
       return Predicate([parts = *std::move(parts)](const sdk::LogEntry& e) {
         for (const Predicate& part : parts) {
           if (part(e)) return true;
@@ -78,7 +83,9 @@ absl::StatusOr<Predicate> compile(const v3::AccessLogFilter& config) {
     }
     case v3::AccessLogFilter::kHeaderFilter: {
       auto matcher = router::HeaderMatcher::compile(config.header_filter().header());
-      if (!matcher.ok()) return absl::InvalidArgumentError("header_filter.header." + std::string(matcher.status().message()));
+      if (!matcher.ok())
+        return absl::InvalidArgumentError("header_filter.header." +
+                                          std::string(matcher.status().message()));
       return Predicate([matcher = *std::move(matcher)](const sdk::LogEntry& e) {
         return e.request != nullptr && matcher.matches(*e.request);
       });
@@ -87,7 +94,9 @@ absl::StatusOr<Predicate> compile(const v3::AccessLogFilter& config) {
       uint64_t wanted = 0;
       for (const std::string& name : config.response_flag_filter().flags()) {
         int flag = formatter::flagByName(name);
-        if (flag < 0) return absl::InvalidArgumentError("response_flag_filter.flags: unknown flag '" + name + "'");
+        if (flag < 0)
+          return absl::InvalidArgumentError("response_flag_filter.flags: unknown flag '" + name +
+                                            "'");
         wanted |= uint64_t{1} << flag;
       }
       if (wanted == 0) return Predicate([](const sdk::LogEntry& e) { return e.info.flags != 0; });
@@ -101,7 +110,8 @@ absl::StatusOr<Predicate> compile(const v3::AccessLogFilter& config) {
 
 class Filtered final : public sdk::AccessLogger {
  public:
-  Filtered(Predicate takes, std::shared_ptr<const sdk::AccessLogger> logger) : takes_(std::move(takes)), logger_(std::move(logger)) {}
+  Filtered(Predicate takes, std::shared_ptr<const sdk::AccessLogger> logger)
+      : takes_(std::move(takes)), logger_(std::move(logger)) {}
   void log(const sdk::LogEntry& entry) const noexcept override {
     if (takes_(entry)) logger_->log(entry);
   }
@@ -113,11 +123,12 @@ class Filtered final : public sdk::AccessLogger {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const sdk::AccessLogger>> filterAccessLog(const v3::AccessLogFilter& config,
-                                                                         std::shared_ptr<const sdk::AccessLogger> logger) {
+absl::StatusOr<std::shared_ptr<const sdk::AccessLogger>> filterAccessLog(
+    const v3::AccessLogFilter& config, std::shared_ptr<const sdk::AccessLogger> logger) {
   auto takes = compile(config);
   if (!takes.ok()) return takes.status();
-  return std::shared_ptr<const sdk::AccessLogger>(std::make_shared<Filtered>(*std::move(takes), std::move(logger)));
+  return std::shared_ptr<const sdk::AccessLogger>(
+      std::make_shared<Filtered>(*std::move(takes), std::move(logger)));
 }
 
 }  // namespace gatehouse::proxy

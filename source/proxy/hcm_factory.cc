@@ -1,8 +1,9 @@
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 
 #include <algorithm>
+
+#include <google/protobuf/duration.pb.h>
 
 #include "api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "source/base/nearest.h"
@@ -70,13 +71,15 @@ event::Millis millis(const pb::Duration& d) {
 
 // Unpacks an Any by its type with the factory that is registered for it.
 template <class Factory>
-absl::StatusOr<Factory*> factoryFor(const pb::Any& any, const std::string& path, std::unique_ptr<pb::Message>* message) {
+absl::StatusOr<Factory*> factoryFor(const pb::Any& any, const std::string& path,
+                                    std::unique_ptr<pb::Message>* message) {
   if (any.type_url().empty()) return bad(path, "the field is required");
   Factory* factory = config::Registry<Factory>::find(any.type_url());
   std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
   if (factory == nullptr) {
     std::vector<std::string_view> types = config::Registry<Factory>::types();
-    return bad(path, "'" + type + "' is no extension that can stand here" + base::didYouMean(type, types));
+    return bad(
+        path, "'" + type + "' is no extension that can stand here" + base::didYouMean(type, types));
   }
   const auto* descriptor = pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
   message->reset(pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
@@ -87,7 +90,9 @@ absl::StatusOr<Factory*> factoryFor(const pb::Any& any, const std::string& path,
 class Filter final : public sdk::TerminalNetworkFilter {
  public:
   explicit Filter(std::shared_ptr<const HcmConfig> config) : config_(std::move(config)) {}
-  void serve(net::Connection& connection, uint64_t id) const override { new HttpConnection(config_, connection, id); }
+  void serve(net::Connection& connection, uint64_t id) const override {
+    new HttpConnection(config_, connection, id);
+  }
 
  private:
   std::shared_ptr<const HcmConfig> config_;
@@ -100,20 +105,22 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     return "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
   }
 
-  absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compile(const pb::Message& message,
-                                                                            sdk::FactoryContext& context) override {
+  absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compile(
+      const pb::Message& message, sdk::FactoryContext& context) override {
     HttpConnectionManager config;
     config.CopyFrom(message);
     auto hcm = std::make_shared<HcmConfig>();
     hcm->lifecycle = &context.lifecycle;
     hcm->listener_name = context.listener_name;
     hcm->buffer_limit = context.buffer_limit;
-    hcm->stats = std::make_shared<HcmStats>(*context.stats.scope("http." + config.stat_prefix() + "."));
+    hcm->stats =
+        std::make_shared<HcmStats>(*context.stats.scope("http." + config.stat_prefix() + "."));
     absl::Status status = readOptions(config, *hcm);
     if (status.ok()) status = compileFilters(config, context, *hcm);
     if (status.ok()) status = compileAccessLogs(config, context, *hcm);
     if (!status.ok()) return status;
-    return std::shared_ptr<const sdk::TerminalNetworkFilter>(std::make_shared<Filter>(std::move(hcm)));
+    return std::shared_ptr<const sdk::TerminalNetworkFilter>(
+        std::make_shared<Filter>(std::move(hcm)));
   }
 
  private:
@@ -121,7 +128,8 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     const auto& common = config.common_http_protocol_options();
     if (common.has_idle_timeout()) hcm.idle_timeout = millis(common.idle_timeout());
     if (common.has_max_headers_count()) hcm.http1.max_fields = common.max_headers_count().value();
-    if (common.has_max_requests_per_connection()) hcm.max_requests_per_connection = common.max_requests_per_connection().value();
+    if (common.has_max_requests_per_connection())
+      hcm.max_requests_per_connection = common.max_requests_per_connection().value();
     switch (common.headers_with_underscores_action()) {
       case envoy::config::core::v3::HttpProtocolOptions::REJECT_REQUEST:
         hcm.underscores = Underscores::kReject;
@@ -135,10 +143,12 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     const auto& http1 = config.http_protocol_options();
     hcm.http1.accept_http_10 = http1.accept_http_10();
     hcm.default_host = http1.default_host_for_http_10();
-    hcm.http1.allow_absolute_url = !http1.has_allow_absolute_url() || http1.allow_absolute_url().value();
+    hcm.http1.allow_absolute_url =
+        !http1.has_allow_absolute_url() || http1.allow_absolute_url().value();
     hcm.http1.enable_trailers = http1.enable_trailers();
     hcm.http1.proper_case = http1.header_key_format().has_proper_case_words();
-    if (config.has_max_request_headers_kb()) hcm.http1.max_head_bytes = config.max_request_headers_kb().value() * 1024;
+    if (config.has_max_request_headers_kb())
+      hcm.http1.max_head_bytes = config.max_request_headers_kb().value() * 1024;
     if (!config.server_name().empty()) hcm.server_name = config.server_name();
     switch (config.server_header_transformation()) {
       case HttpConnectionManager::APPEND_IF_ABSENT:
@@ -163,15 +173,19 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
       default:
         break;
     }
-    if (config.has_stream_idle_timeout()) hcm.stream_idle_timeout = millis(config.stream_idle_timeout());
+    if (config.has_stream_idle_timeout())
+      hcm.stream_idle_timeout = millis(config.stream_idle_timeout());
     if (config.has_request_timeout()) hcm.request_timeout = millis(config.request_timeout());
-    if (config.has_request_headers_timeout()) hcm.request_headers_timeout = millis(config.request_headers_timeout());
-    if (config.has_delayed_close_timeout()) hcm.delayed_close_timeout = millis(config.delayed_close_timeout());
+    if (config.has_request_headers_timeout())
+      hcm.request_headers_timeout = millis(config.request_headers_timeout());
+    if (config.has_delayed_close_timeout())
+      hcm.delayed_close_timeout = millis(config.delayed_close_timeout());
     hcm.use_remote_address = config.use_remote_address().value();
     hcm.xff_trusted_hops = config.xff_num_trusted_hops();
     hcm.skip_xff_append = config.skip_xff_append();
     hcm.via = config.via();
-    if (config.has_generate_request_id()) hcm.generate_request_id = config.generate_request_id().value();
+    if (config.has_generate_request_id())
+      hcm.generate_request_id = config.generate_request_id().value();
     hcm.preserve_request_id = config.preserve_external_request_id();
     hcm.request_id_in_response = config.always_set_request_id_in_response();
     hcm.proxy_100_continue = config.proxy_100_continue();
@@ -180,39 +194,48 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     hcm.strip_matching_port = config.strip_matching_host_port();
     hcm.strip_any_port = config.strip_any_host_port();
     if (hcm.strip_matching_port && hcm.strip_any_port) {
-      return bad("strip_any_host_port", "only one of strip_matching_host_port and strip_any_host_port may be set");
+      return bad("strip_any_host_port",
+                 "only one of strip_matching_host_port and strip_any_host_port may be set");
     }
     hcm.strip_trailing_dot = config.strip_trailing_host_dot();
     hcm.append_forwarded_port = config.append_x_forwarded_port();
     return absl::OkStatus();
   }
 
-  static absl::Status compileFilters(const HttpConnectionManager& config, sdk::FactoryContext& context, HcmConfig& hcm) {
+  static absl::Status compileFilters(const HttpConnectionManager& config,
+                                     sdk::FactoryContext& context, HcmConfig& hcm) {
     std::vector<sdk::HttpFilterPlan> plans;
     router::CompileContext routes{context, {}};
     for (int i = 0; i < config.http_filters_size(); ++i) {
       const auto& filter = config.http_filters(i);
       std::string path = "http_filters[" + std::to_string(i) + "]";
       if (filter.disabled()) {
-        return bad(path + ".disabled", "a filter that is off unless a route turns it on is not supported yet: leave it out");
+        return bad(
+            path + ".disabled",
+            "a filter that is off unless a route turns it on is not supported yet: leave it out");
       }
       std::unique_ptr<pb::Message> message;
-      auto factory = factoryFor<sdk::HttpFilterFactory>(filter.typed_config(), path + ".typed_config", &message);
+      auto factory = factoryFor<sdk::HttpFilterFactory>(filter.typed_config(),
+                                                        path + ".typed_config", &message);
       if (!factory.ok()) return factory.status();
       auto plan = (*factory)->compile(*message, context);
       if (!plan.ok()) return below(path + ".typed_config", plan.status());
       bool last = i + 1 == config.http_filters_size();
       if (plan->terminal != last) {
-        return bad(path, plan->terminal ? "'" + filter.name() + "' ends a filter chain and must be the last filter"
-                                        : "the last filter must end the chain (envoy.filters.http.router)");
+        return bad(path,
+                   plan->terminal
+                       ? "'" + filter.name() + "' ends a filter chain and must be the last filter"
+                       : "the last filter must end the chain (envoy.filters.http.router)");
       }
       for (const auto& slot : routes.filters) {
-        if (slot.name == filter.name()) return bad(path + ".name", "two filters are named '" + filter.name() + "'");
+        if (slot.name == filter.name())
+          return bad(path + ".name", "two filters are named '" + filter.name() + "'");
       }
       routes.filters.push_back({filter.name(), *factory, plan->config.get()});
       plans.push_back(*std::move(plan));
     }
-    if (plans.empty()) return bad("http_filters", "at least one filter is needed: envoy.filters.http.router");
+    if (plans.empty())
+      return bad("http_filters", "at least one filter is needed: envoy.filters.http.router");
     if (plans.size() > 200) return bad("http_filters", "at most 200 filters are supported");
     if (!config.has_route_config()) return bad("route_config", "the field is required");
     routes.cluster_context = &context.clusters;
@@ -226,11 +249,13 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     return absl::OkStatus();
   }
 
-  static absl::Status compileAccessLogs(const HttpConnectionManager& config, sdk::FactoryContext& context, HcmConfig& hcm) {
+  static absl::Status compileAccessLogs(const HttpConnectionManager& config,
+                                        sdk::FactoryContext& context, HcmConfig& hcm) {
     for (int i = 0; i < config.access_log_size(); ++i) {
       std::string path = "access_log[" + std::to_string(i) + "]";
       std::unique_ptr<pb::Message> message;
-      auto factory = factoryFor<sdk::AccessLoggerFactory>(config.access_log(i).typed_config(), path + ".typed_config", &message);
+      auto factory = factoryFor<sdk::AccessLoggerFactory>(config.access_log(i).typed_config(),
+                                                          path + ".typed_config", &message);
       if (!factory.ok()) return factory.status();
       auto logger = (*factory)->compile(*message, context);
       if (!logger.ok()) return below(path + ".typed_config", logger.status());

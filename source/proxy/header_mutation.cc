@@ -11,10 +11,11 @@ namespace {
 
 using http::HeaderId;
 
-// Connection options name further fields to strip; those that frame, route or authorise are never removed by a peer's wish.
+// Connection options name further fields to strip; those that frame, route or authorise are never
+// removed by a peer's wish.
 void stripHopByHop(http::HeaderMap& headers) {
-  for (const http::HeaderField* field = std::as_const(headers).find(HeaderId::kConnection); field != nullptr;
-       field = std::as_const(headers).next(*field)) {
+  for (const http::HeaderField* field = std::as_const(headers).find(HeaderId::kConnection);
+       field != nullptr; field = std::as_const(headers).next(*field)) {
     http::forEachListItem(field->valueView(), [&](std::string_view token) {
       if (token.size() > 64) return true;
       char lower[64];
@@ -36,13 +37,14 @@ void stripHopByHop(http::HeaderMap& headers) {
       }
     });
   }
-  for (HeaderId id : {HeaderId::kConnection, HeaderId::kKeepAlive, HeaderId::kProxyConnection, HeaderId::kTransferEncoding,
-                      HeaderId::kUpgrade}) {
+  for (HeaderId id : {HeaderId::kConnection, HeaderId::kKeepAlive, HeaderId::kProxyConnection,
+                      HeaderId::kTransferEncoding, HeaderId::kUpgrade}) {
     if (headers.has(id)) headers.remove(id);
   }
 }
 
-// The n-th address from the right of x-forwarded-for, 0 the last; unknown if there is none or it is no address.
+// The n-th address from the right of x-forwarded-for, 0 the last; unknown if there is none or it is
+// no address.
 net::Address forwardedAddress(http::RequestHead& head, uint32_t from_right) {
   auto list = head.headers.joined("x-forwarded-for");
   if (!list) return {};
@@ -65,7 +67,8 @@ Refusal checkHost(http::RequestHead& head, const HcmConfig& config) {
     return {400, "", "missing_host_header", ""};
   }
   std::string_view host, port;
-  if (!http::splitAuthority(head.authority, &host, &port)) return {400, "", "invalid_authority", ""};
+  if (!http::splitAuthority(head.authority, &host, &port))
+    return {400, "", "invalid_authority", ""};
   if (config.strip_trailing_dot && host.size() > 1 && host.back() == '.') {
     std::string_view bare = host.substr(0, host.size() - 1);
     if (port.empty()) {
@@ -85,8 +88,10 @@ Refusal checkHost(http::RequestHead& head, const HcmConfig& config) {
 void stripPort(http::RequestHead& head, const HcmConfig& config, const sdk::StreamInfo& info) {
   if (!config.strip_any_port && !config.strip_matching_port) return;
   std::string_view host, port;
-  if (!http::splitAuthority(head.authority, &host, &port) || host.size() == head.authority.size()) return;
-  if (config.strip_any_port || (info.connection->local.isIp() && port == std::to_string(info.connection->local.port()))) {
+  if (!http::splitAuthority(head.authority, &host, &port) || host.size() == head.authority.size())
+    return;
+  if (config.strip_any_port ||
+      (info.connection->local.isIp() && port == std::to_string(info.connection->local.port()))) {
     head.authority = host;
   }
 }
@@ -95,11 +100,13 @@ Refusal normalize(http::RequestHead& head, const HcmConfig& config) {
   if (head.path.empty() || head.path.front() != '/') return {};
   memory::Arena& arena = head.headers.arena();
   if (config.escaped_slashes != EscapedSlashes::kKeep && http::hasEscapedSlashes(head.path)) {
-    if (config.escaped_slashes == EscapedSlashes::kReject) return {400, "", "path_normalization_failed", ""};
+    if (config.escaped_slashes == EscapedSlashes::kReject)
+      return {400, "", "path_normalization_failed", ""};
     head.path = http::unescapeSlashes(head.path, arena);
     if (config.escaped_slashes == EscapedSlashes::kRedirect) {
       // The client repeats the request with the path every later rule will see.
-      if (auto normal = http::normalizePath(head.path, arena); config.normalize_path && normal) head.path = *normal;
+      if (auto normal = http::normalizePath(head.path, arena); config.normalize_path && normal)
+        head.path = *normal;
       return {307, "", "path_normalization_redirect", head.path};
     }
   }
@@ -120,7 +127,8 @@ Refusal checkUnderscores(http::RequestHead& head, Underscores action) {
     found = true;
     if (action == Underscores::kDrop) head.headers.removeField(field);
   });
-  if (found && action == Underscores::kReject) return {400, "Bad Request", "http1.unexpected_underscore", ""};
+  if (found && action == Underscores::kReject)
+    return {400, "Bad Request", "http1.unexpected_underscore", ""};
   return {};
 }
 
@@ -128,14 +136,17 @@ void setForwarded(http::RequestHead& head, const HcmConfig& config, sdk::StreamI
   http::HeaderMap& headers = head.headers;
   const sdk::ConnectionInfo& connection = *info.connection;
   if (config.use_remote_address) {
-    info.downstream_remote = config.xff_trusted_hops == 0 ? connection.remote : forwardedAddress(head, config.xff_trusted_hops - 1);
+    info.downstream_remote = config.xff_trusted_hops == 0
+                                 ? connection.remote
+                                 : forwardedAddress(head, config.xff_trusted_hops - 1);
     if (!info.downstream_remote.known()) info.downstream_remote = connection.remote;
     // At the edge nobody outside may steer the proxy.
-    for (HeaderId id : {HeaderId::kXEnvoyInternal, HeaderId::kXEnvoyRetryOn, HeaderId::kXEnvoyMaxRetries,
-                        HeaderId::kXEnvoyUpstreamRqTimeoutMs, HeaderId::kXEnvoyUpstreamRqPerTryTimeoutMs,
-                        HeaderId::kXEnvoyExpectedRqTimeoutMs, HeaderId::kXEnvoyDownstreamServiceCluster,
-                        HeaderId::kXEnvoyDownstreamServiceNode, HeaderId::kXEnvoyDecoratorOperation,
-                        HeaderId::kXEnvoyExternalAddress}) {
+    for (HeaderId id :
+         {HeaderId::kXEnvoyInternal, HeaderId::kXEnvoyRetryOn, HeaderId::kXEnvoyMaxRetries,
+          HeaderId::kXEnvoyUpstreamRqTimeoutMs, HeaderId::kXEnvoyUpstreamRqPerTryTimeoutMs,
+          HeaderId::kXEnvoyExpectedRqTimeoutMs, HeaderId::kXEnvoyDownstreamServiceCluster,
+          HeaderId::kXEnvoyDownstreamServiceNode, HeaderId::kXEnvoyDecoratorOperation,
+          HeaderId::kXEnvoyExternalAddress}) {
       if (headers.has(id)) headers.remove(id);
     }
     char text[net::Address::kMaxText];
@@ -153,7 +164,8 @@ void setForwarded(http::RequestHead& head, const HcmConfig& config, sdk::StreamI
       }
     }
     if (info.downstream_remote.isIp()) {
-      headers.setCopy(HeaderId::kXEnvoyExternalAddress, {text, info.downstream_remote.write(text, false)});
+      headers.setCopy(HeaderId::kXEnvoyExternalAddress,
+                      {text, info.downstream_remote.write(text, false)});
     }
     if (config.xff_trusted_hops == 0) headers.remove(HeaderId::kXForwardedProto);
   } else {
@@ -167,7 +179,8 @@ void setForwarded(http::RequestHead& head, const HcmConfig& config, sdk::StreamI
     headers.set(HeaderId::kXForwardedProto, proto);
   }
   head.scheme = proto;
-  if (config.append_forwarded_port && !headers.has(HeaderId::kXForwardedPort) && connection.local.isIp()) {
+  if (config.append_forwarded_port && !headers.has(HeaderId::kXForwardedPort) &&
+      connection.local.isIp()) {
     headers.addCopy(HeaderId::kXForwardedPort, std::to_string(connection.local.port()));
   }
 }
@@ -196,7 +209,8 @@ void setRequestId(http::RequestHead& head, const HcmConfig& config, uint64_t a, 
 
 }  // namespace
 
-Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::StreamInfo& info, uint64_t random_a, uint64_t random_b) {
+Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::StreamInfo& info,
+                       uint64_t random_a, uint64_t random_b) {
   Refusal refusal = checkHost(head, config);
   if (refusal.status != 0) return refusal;
   refusal = checkUnderscores(head, config.underscores);
@@ -220,7 +234,8 @@ Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::St
   stripHopByHop(head.headers);
   if (!te.empty()) {
     head.headers.remove(HeaderId::kTe);
-    if (http::equalsIgnoreCase(http::trim(te), "trailers")) head.headers.set(HeaderId::kTe, "trailers");
+    if (http::equalsIgnoreCase(http::trim(te), "trailers"))
+      head.headers.set(HeaderId::kTe, "trailers");
   }
   setForwarded(head, config, info);
   setRequestId(head, config, random_a, random_b);
@@ -228,7 +243,8 @@ Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::St
   return {};
 }
 
-void prepareResponse(http::ResponseHead& head, const http::RequestHead& request, const HcmConfig& config) {
+void prepareResponse(http::ResponseHead& head, const http::RequestHead& request,
+                     const HcmConfig& config) {
   http::HeaderMap& headers = head.headers;
   stripHopByHop(headers);
   if (config.server_header == ServerHeader::kOverwrite ||
@@ -236,7 +252,8 @@ void prepareResponse(http::ResponseHead& head, const http::RequestHead& request,
     headers.set(HeaderId::kServer, config.server_name);
   }
   if (!headers.has(HeaderId::kDate)) {
-    headers.addCopy(HeaderId::kDate, http::httpDate(event::Worker::current().wallMicros() / 1'000'000));
+    headers.addCopy(HeaderId::kDate,
+                    http::httpDate(event::Worker::current().wallMicros() / 1'000'000));
   }
   if (!config.via.empty()) headers.add(HeaderId::kVia, config.via);
   if (config.request_id_in_response && !headers.has(HeaderId::kXRequestId)) {

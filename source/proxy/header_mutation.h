@@ -17,11 +17,15 @@ struct Refusal {
   std::string_view location;  // for redirects
 };
 
-// What the connection manager does to a request before any filter sees it: validates host and path, normalises the path, strips
-// hop-by-hop fields, sets the x-forwarded family and the request id. `random` makes the id.
-Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::StreamInfo& info, uint64_t random_a, uint64_t random_b);
+// What the connection manager does to a request before any filter sees it: validates host and path,
+// normalises the path, strips hop-by-hop fields, sets the x-forwarded family and the request id.
+// `random` makes the id.
+Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::StreamInfo& info,
+                       uint64_t random_a, uint64_t random_b);
 
-// Strips hop-by-hop fields of an upstream's or local response and sets server, date and via. Reads the wall clock (once a turn) only when a date is missing.
-void prepareResponse(http::ResponseHead& head, const http::RequestHead& request, const HcmConfig& config);
+// Strips hop-by-hop fields of an upstream's or local response and sets server, date and via. Reads
+// the wall clock (once a turn) only when a date is missing.
+void prepareResponse(http::ResponseHead& head, const http::RequestHead& request,
+                     const HcmConfig& config);
 
 }  // namespace gatehouse::proxy

@@ -15,7 +15,8 @@ using sdk::ResponseFlag;
 
 namespace {
 
-// splitmix64 over a seed from the kernel: request ids and weighted choices need no secrecy, only spread.
+// splitmix64 over a seed from the kernel: request ids and weighted choices need no secrecy, only
+// spread.
 uint64_t nextRandom() {
   static thread_local uint64_t state = [] {
     uint64_t seed = 0;
@@ -54,7 +55,8 @@ HttpStream::~HttpStream() = default;
 void HttpStream::touch() {
   if (config_.stream_idle_timeout.count() == 0) return;
   idle_timer_.arm(
-      config_.stream_idle_timeout, [](void* self) noexcept { static_cast<HttpStream*>(self)->onIdle(); }, this);
+      config_.stream_idle_timeout,
+      [](void* self) noexcept { static_cast<HttpStream*>(self)->onIdle(); }, this);
 }
 
 void HttpStream::onIdle() {
@@ -65,9 +67,12 @@ void HttpStream::onIdle() {
     engine_->abort(codec::Abort::kTimeout);
     return;
   }
-  // A client that stopped in the middle of its request is told so; one that waits for us is told that we gave up.
+  // A client that stopped in the middle of its request is told so; one that waits for us is told
+  // that we gave up.
   bool complete = engine_->requestComplete();
-  engine_->reply({.status = static_cast<uint16_t>(complete ? 504 : 408), .body = "stream timeout", .details = "stream_idle_timeout"});
+  engine_->reply({.status = static_cast<uint16_t>(complete ? 504 : 408),
+                  .body = "stream timeout",
+                  .details = "stream_idle_timeout"});
 }
 
 void HttpStream::onHead(bool end) {
@@ -81,11 +86,15 @@ void HttpStream::onHead(bool end) {
     sdk::HeaderToAdd location{"location", refusal.location};
     std::span<const sdk::HeaderToAdd> headers;
     if (!refusal.location.empty()) headers = {&location, 1};
-    engine_->reply({.status = refusal.status, .body = refusal.body, .details = refusal.details, .headers = headers});
+    engine_->reply({.status = refusal.status,
+                    .body = refusal.body,
+                    .details = refusal.details,
+                    .headers = headers});
     return;
   }
   const http::HeaderField* expect = std::as_const(head_.headers).find(HeaderId::kExpect);
-  if (expect != nullptr && !config_.proxy_100_continue && http::equalsIgnoreCase(expect->valueView(), "100-continue")) {
+  if (expect != nullptr && !config_.proxy_100_continue &&
+      http::equalsIgnoreCase(expect->valueView(), "100-continue")) {
     head_.headers.remove(HeaderId::kExpect);
     if (!end) {
       auto* interim = arena_storage_.make<http::ResponseHead>(arena_storage_);
@@ -102,7 +111,8 @@ void HttpStream::onHead(bool end) {
         [](void* self) noexcept {
           auto* stream = static_cast<HttpStream*>(self);
           stream->config_.stats->rq_timeout.inc();
-          stream->engine_->reply({.status = 408, .body = "request timeout", .details = "request_overall_timeout"});
+          stream->engine_->reply(
+              {.status = 408, .body = "request timeout", .details = "request_overall_timeout"});
         },
         this);
   }
@@ -124,7 +134,8 @@ void HttpStream::onTrailers(http::HeaderMap& trailers) {
   engine_->requestTrailers(trailers);
 }
 
-void HttpStream::refuse(uint16_t status, std::string_view body, std::string_view details, ResponseFlag* flag) {
+void HttpStream::refuse(uint16_t status, std::string_view body, std::string_view details,
+                        ResponseFlag* flag) {
   if (flag != nullptr) info_.setFlag(*flag);
   info_.version = head_.version;
   if (engine_->responseStarted()) {
@@ -203,7 +214,8 @@ const router::RouteEntry* HttpStream::pickRoute() noexcept {
   }
   if (route->idleTimeout() && route->idleTimeout()->count() != 0) {
     idle_timer_.arm(
-        *route->idleTimeout(), [](void* self) noexcept { static_cast<HttpStream*>(self)->onIdle(); }, this);
+        *route->idleTimeout(),
+        [](void* self) noexcept { static_cast<HttpStream*>(self)->onIdle(); }, this);
   }
   return route;
 }
@@ -211,7 +223,8 @@ const router::RouteEntry* HttpStream::pickRoute() noexcept {
 void HttpStream::onLocalReply(http::ResponseHead& head) noexcept {
   if (info_.details == "cluster_not_found") config_.stats->no_cluster.inc();
   if (info_.route_name.data() != nullptr || !info_.virtual_host_name.empty()) {
-    if (const router::RouteEntry* route = engine_->route()) route->finalizeResponse(head, head_, info_, random_);
+    if (const router::RouteEntry* route = engine_->route())
+      route->finalizeResponse(head, head_, info_, random_);
   }
 }
 
@@ -220,7 +233,8 @@ void HttpStream::onStreamEnd(sdk::EndReason why) noexcept {
   request_timer_.cancel();
   if (why == sdk::EndReason::kDownstreamGone) {
     info_.setFlag(ResponseFlag::kDownstreamConnectionTermination);
-    if (info_.details.empty() || info_.details == "via_upstream") info_.details = "downstream_remote_disconnect";
+    if (info_.details.empty() || info_.details == "via_upstream")
+      info_.details = "downstream_remote_disconnect";
     config_.stats->rq_rx_reset.inc();
   }
   countResponse();
@@ -250,20 +264,26 @@ void HttpStream::countResponse() {
     default:
       stats.rq_5xx.inc();
   }
-  stats.rq_time.record(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(info_.end - info_.start).count()));
+  stats.rq_time.record(static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(info_.end - info_.start).count()));
 }
 
 void HttpStream::log() {
   if (config_.access_logs.empty()) return;
   event::Worker& worker = event::Worker::current();
   info_.start_wall_micros =
-      worker.wallMicros() - std::chrono::duration_cast<std::chrono::microseconds>(worker.now() - info_.start).count();
+      worker.wallMicros() -
+      std::chrono::duration_cast<std::chrono::microseconds>(worker.now() - info_.start).count();
   sdk::LogEntry entry{&head_, engine_->response(), trailers_, info_};
   for (const auto& logger : config_.access_logs) logger->log(entry);
 }
 
-HttpConnection::HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection, uint64_t id)
-    : config_(std::move(config)), connection_(&connection), codec_(config_->http1), opened_(event::Worker::current().now()) {
+HttpConnection::HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection,
+                               uint64_t id)
+    : config_(std::move(config)),
+      connection_(&connection),
+      codec_(config_->http1),
+      opened_(event::Worker::current().now()) {
   info_.remote = connection.remote();
   info_.local = connection.local();
   info_.id = id;
@@ -315,7 +335,8 @@ void HttpConnection::onData(buffer::Buffer& in, bool end) noexcept {
                             : result.why.status == 501 ? "Not Implemented"
                                                        : "Bad Request";
     if (active_ != nullptr) {
-      active_->refuse(result.why.status, body, result.why.details, result.why.status == 426 ? nullptr : &flag);
+      active_->refuse(result.why.status, body, result.why.details,
+                      result.why.status == 426 ? nullptr : &flag);
     } else {
       connection_->close(net::CloseReason::kProtocol);
     }
@@ -328,8 +349,10 @@ void HttpConnection::onData(buffer::Buffer& in, bool end) noexcept {
     timer_.cancel();
     armTimer(config_->request_headers_timeout);
   }
-  // The client finished. As in Envoy that ends a connection at once, answers under way included, unless bytes still wait.
-  if (end && result.code != codec::Ingest::kBlocked) connection_->close(net::CloseReason::kRemoteFin);
+  // The client finished. As in Envoy that ends a connection at once, answers under way included,
+  // unless bytes still wait.
+  if (end && result.code != codec::Ingest::kBlocked)
+    connection_->close(net::CloseReason::kRemoteFin);
 }
 
 void HttpConnection::onFlushed() noexcept {
@@ -342,14 +365,17 @@ codec::Stream* HttpConnection::onStream(uint64_t) noexcept {
   waiting_head_ = false;
   active_ = new HttpStream(*this, *config_);
   ++requests_;
-  if (config_->max_requests_per_connection != 0 && requests_ >= config_->max_requests_per_connection) {
+  if (config_->max_requests_per_connection != 0 &&
+      requests_ >= config_->max_requests_per_connection) {
     config_->stats->cx_max_requests_reached.inc();
     codec_.goAway();
   }
   return active_;
 }
 
-void HttpConnection::onRequestHead(codec::Stream&, http::RequestHead&, bool end) noexcept { active_->onHead(end); }
+void HttpConnection::onRequestHead(codec::Stream&, http::RequestHead&, bool end) noexcept {
+  active_->onHead(end);
+}
 
 void HttpConnection::onBody(codec::Stream&, buffer::Buffer& in, bool end) noexcept {
   if (active_ == nullptr) {
@@ -379,9 +405,11 @@ void HttpConnection::streamEnded(HttpStream&) {
     return;
   }
   if (!codec_.idle() || !codec_.reusable()) {
-    // A client that may still be sending must read the answer before it meets a reset: linger. Otherwise close after the last byte.
+    // A client that may still be sending must read the answer before it meets a reset: linger.
+    // Otherwise close after the last byte.
     bool clean = codec_.requestComplete() && connection_->pendingInput() == 0;
-    connection_->closeAfterFlush(clean ? event::Millis(0) : std::max(config_->delayed_close_timeout, event::Millis(1)));
+    connection_->closeAfterFlush(
+        clean ? event::Millis(0) : std::max(config_->delayed_close_timeout, event::Millis(1)));
     return;
   }
   armTimer(config_->idle_timeout);
@@ -393,13 +421,16 @@ void HttpConnection::onClosed(net::CloseReason why, int) noexcept {
   timer_.cancel();
   HcmStats& stats = *config_->stats;
   stats.cx_destroy.inc();
-  (why == net::CloseReason::kRemoteFin || why == net::CloseReason::kReset ? stats.cx_destroy_remote : stats.cx_destroy_local).inc();
+  (why == net::CloseReason::kRemoteFin || why == net::CloseReason::kReset ? stats.cx_destroy_remote
+                                                                          : stats.cx_destroy_local)
+      .inc();
   stats.cx_active.add(-1);
   stats.cx_http1_active.add(-1);
   stats.cx_rx_bytes.add(connection_->bytesIn());
   stats.cx_tx_bytes.add(connection_->bytesOut());
   auto lived = event::Worker::current().now() - opened_;
-  stats.cx_length_ms.record(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(lived).count()));
+  stats.cx_length_ms.record(
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(lived).count()));
   if (active_ != nullptr) {
     active_->engine().downstreamGone();
   } else {

@@ -14,8 +14,8 @@ namespace gatehouse::proxy {
 
 class HttpConnection;
 
-// One request and its answer. Made by the codec's onStream(), ended by its engine, freed in step 8. Everything of the request lives in
-// its arena, whose first 2 KiB lie inside.
+// One request and its answer. Made by the codec's onStream(), ended by its engine, freed in step 8.
+// Everything of the request lives in its arena, whose first 2 KiB lie inside.
 class HttpStream final : public codec::Stream,
                          public chain::StreamOwner,
                          public event::Reapable,
@@ -31,7 +31,8 @@ class HttpStream final : public codec::Stream,
   void onBody(buffer::Buffer& in, bool end);
   void onTrailers(http::HeaderMap& trailers);
   // A broken or refused request: answered through the filters, then the connection closes.
-  void refuse(uint16_t status, std::string_view body, std::string_view details, sdk::ResponseFlag* flag);
+  void refuse(uint16_t status, std::string_view body, std::string_view details,
+              sdk::ResponseFlag* flag);
   void touch();
 
   // chain::StreamOwner
@@ -43,7 +44,9 @@ class HttpStream final : public codec::Stream,
   void grantRequest(uint32_t bytes) noexcept override;
   size_t responseQueued() noexcept override;
   const router::RouteEntry* pickRoute() noexcept override;
-  const void* const* routeConfigs(const router::RouteEntry& route) noexcept override { return route.filterConfigs(); }
+  const void* const* routeConfigs(const router::RouteEntry& route) noexcept override {
+    return route.filterConfigs();
+  }
   void onLocalReply(http::ResponseHead& head) noexcept override;
   void onStreamEnd(sdk::EndReason why) noexcept override;
 
@@ -65,8 +68,9 @@ class HttpStream final : public codec::Stream,
   alignas(16) std::byte first_block_[2048];
 };
 
-// One HTTP/1 connection of a client: user of its net::Connection, receiver of its codec's events. Frees itself in step 8 after the
-// connection closed and its stream ended. Holds no stream state while idle.
+// One HTTP/1 connection of a client: user of its net::Connection, receiver of its codec's events.
+// Frees itself in step 8 after the connection closed and its stream ended. Holds no stream state
+// while idle.
 class HttpConnection final : public net::ConnectionUser,
                              public codec::CodecEvents,
                              public event::Reapable,
@@ -83,7 +87,9 @@ class HttpConnection final : public net::ConnectionUser,
 
   // net::ConnectionUser
   void onData(buffer::Buffer& in, bool end) noexcept override;
-  size_t produce(buffer::Buffer& out, size_t room) noexcept override { return codec_.produce(out, room); }
+  size_t produce(buffer::Buffer& out, size_t room) noexcept override {
+    return codec_.produce(out, room);
+  }
   void onFlushed() noexcept override;
   void onClosed(net::CloseReason why, int error) noexcept override;
 

@@ -15,8 +15,9 @@ std::string lowerCase(const std::string& text) {
 
 absl::Status checkName(const std::string& name, const std::string& path, bool adding) {
   if (!name.empty() && (name[0] == ':' || http::equalsIgnoreCase(name, "host"))) {
-    return absl::InvalidArgumentError(path + ": " + (adding ? "':'-prefixed or host headers may not be modified"
-                                                            : "':'-prefixed or host headers may not be removed"));
+    return absl::InvalidArgumentError(path + ": " +
+                                      (adding ? "':'-prefixed or host headers may not be modified"
+                                              : "':'-prefixed or host headers may not be removed"));
   }
   if (!http::chars::all(name, http::chars::kToken)) {
     return absl::InvalidArgumentError(path + ": '" + name + "' is no valid header name");
@@ -28,7 +29,8 @@ absl::Status checkName(const std::string& name, const std::string& path, bool ad
 
 absl::StatusOr<HeaderRules> HeaderRules::compile(
     const google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>& add,
-    const google::protobuf::RepeatedPtrField<std::string>& remove, const std::string& add_path, const std::string& remove_path) {
+    const google::protobuf::RepeatedPtrField<std::string>& remove, const std::string& add_path,
+    const std::string& remove_path) {
   HeaderRules rules;
   for (int i = 0; i < remove.size(); ++i) {
     absl::Status status = checkName(remove[i], remove_path + "[" + std::to_string(i) + "]", false);
@@ -57,7 +59,8 @@ absl::StatusOr<HeaderRules> HeaderRules::compile(
         one.action = Action::kAppend;
     }
     auto format = formatter::Formatter::compile(add[i].header().value(), true);
-    if (!format.ok()) return absl::InvalidArgumentError(path + ".value: " + std::string(format.status().message()));
+    if (!format.ok())
+      return absl::InvalidArgumentError(path + ".value: " + std::string(format.status().message()));
     one.constant = format->isConstant();
     one.format = *std::move(format);
     if (one.constant) {

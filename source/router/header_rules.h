@@ -17,7 +17,8 @@ class HeaderValueOption;
 
 namespace gatehouse::router {
 
-// The header rules of one level of a route configuration: removals first, then additions. Immutable.
+// The header rules of one level of a route configuration: removals first, then additions.
+// Immutable.
 class HeaderRules {
  public:
   // `add_path` and `remove_path` name the fields in errors.

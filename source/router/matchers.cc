@@ -26,7 +26,8 @@ bool hasPrefix(std::string_view text, std::string_view prefix, bool ignore_case)
 
 absl::StatusOr<std::shared_ptr<const re2::RE2>> compileRegex(const std::string& regex) {
   auto compiled = std::make_shared<const re2::RE2>(regex, re2::RE2::Quiet);
-  if (!compiled->ok()) return absl::InvalidArgumentError("regex: '" + regex + "': " + compiled->error());
+  if (!compiled->ok())
+    return absl::InvalidArgumentError("regex: '" + regex + "': " + compiled->error());
   return compiled;
 }
 
@@ -36,7 +37,8 @@ StringMatcher StringMatcher::exact(std::string value) {
   return matcher;
 }
 
-absl::StatusOr<StringMatcher> StringMatcher::compile(const envoy::type::matcher::v3::StringMatcher& config) {
+absl::StatusOr<StringMatcher> StringMatcher::compile(
+    const envoy::type::matcher::v3::StringMatcher& config) {
   StringMatcher matcher;
   matcher.ignore_case_ = config.ignore_case();
   using Config = envoy::type::matcher::v3::StringMatcher;
@@ -60,7 +62,8 @@ absl::StatusOr<StringMatcher> StringMatcher::compile(const envoy::type::matcher:
       }
       break;
     case Config::kSafeRegex: {
-      if (matcher.ignore_case_) return absl::InvalidArgumentError("ignore_case: has no effect on safe_regex");
+      if (matcher.ignore_case_)
+        return absl::InvalidArgumentError("ignore_case: has no effect on safe_regex");
       auto regex = compileRegex(config.safe_regex().regex());
       if (!regex.ok()) return below("safe_regex", regex.status());
       matcher.kind_ = kRegex;
@@ -68,7 +71,8 @@ absl::StatusOr<StringMatcher> StringMatcher::compile(const envoy::type::matcher:
       break;
     }
     case Config::MATCH_PATTERN_NOT_SET:
-      return absl::InvalidArgumentError("match_pattern: one of exact, prefix, suffix, contains and safe_regex is required");
+      return absl::InvalidArgumentError(
+          "match_pattern: one of exact, prefix, suffix, contains and safe_regex is required");
   }
   return matcher;
 }
@@ -80,7 +84,8 @@ bool StringMatcher::matches(std::string_view value) const {
     case kPrefix:
       return hasPrefix(value, text_, ignore_case_);
     case kSuffix:
-      return value.size() >= text_.size() && hasPrefix(value.substr(value.size() - text_.size()), text_, ignore_case_);
+      return value.size() >= text_.size() &&
+             hasPrefix(value.substr(value.size() - text_.size()), text_, ignore_case_);
     case kContains:
       if (!ignore_case_) return value.find(text_) != value.npos;
       for (size_t i = 0; i + text_.size() <= value.size(); ++i) {
@@ -93,7 +98,8 @@ bool StringMatcher::matches(std::string_view value) const {
   return false;
 }
 
-absl::StatusOr<HeaderMatcher> HeaderMatcher::compile(const envoy::config::route::v3::HeaderMatcher& config) {
+absl::StatusOr<HeaderMatcher> HeaderMatcher::compile(
+    const envoy::config::route::v3::HeaderMatcher& config) {
   HeaderMatcher matcher;
   for (char c : config.name()) matcher.name_ += http::lower(c);
   matcher.invert_ = config.invert_match();
@@ -149,7 +155,8 @@ bool HeaderMatcher::value(std::string_view value) const {
   if (kind_ == kString) return string_.matches(value);
   int64_t number = 0;
   auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  return error == std::errc() && end == value.data() + value.size() && number >= start_ && number < end_;
+  return error == std::errc() && end == value.data() + value.size() && number >= start_ &&
+         number < end_;
 }
 
 bool HeaderMatcher::decide(bool present, bool any) const {
@@ -160,8 +167,11 @@ bool HeaderMatcher::decide(bool present, bool any) const {
 
 bool HeaderMatcher::matches(const http::RequestHead& head) const {
   if (name_[0] == ':' || name_ == "host") {
-    std::string_view text = name_ == ":path" ? head.path : name_ == ":method" ? head.method : name_ == ":scheme" ? head.scheme
-                            : name_ == ":authority" || name_ == "host" ? head.authority : std::string_view();
+    std::string_view text = name_ == ":path"                           ? head.path
+                            : name_ == ":method"                       ? head.method
+                            : name_ == ":scheme"                       ? head.scheme
+                            : name_ == ":authority" || name_ == "host" ? head.authority
+                                                                       : std::string_view();
     return decide(!text.empty(), kind_ != kPresent && !text.empty() && value(text));
   }
   return matches(head.headers);
@@ -177,7 +187,8 @@ bool HeaderMatcher::matches(const http::HeaderMap& headers) const {
   return decide(present, any);
 }
 
-absl::StatusOr<QueryMatcher> QueryMatcher::compile(const envoy::config::route::v3::QueryParameterMatcher& config) {
+absl::StatusOr<QueryMatcher> QueryMatcher::compile(
+    const envoy::config::route::v3::QueryParameterMatcher& config) {
   QueryMatcher matcher;
   matcher.name_ = config.name();
   if (config.has_string_match()) {

@@ -14,21 +14,23 @@ class RE2;
 namespace envoy::type::matcher::v3 {
 class StringMatcher;
 class RegexMatcher;
-}
+}  // namespace envoy::type::matcher::v3
 namespace envoy::config::route::v3 {
 class HeaderMatcher;
 class QueryParameterMatcher;
-}
+}  // namespace envoy::config::route::v3
 
 namespace gatehouse::router {
 
-// A compiled regular expression; RE2 only, so that no expression can stall a worker. Errors name the expression.
+// A compiled regular expression; RE2 only, so that no expression can stall a worker. Errors name
+// the expression.
 absl::StatusOr<std::shared_ptr<const re2::RE2>> compileRegex(const std::string& regex);
 
 // envoy.type.matcher.v3.StringMatcher. Immutable.
 class StringMatcher {
  public:
-  static absl::StatusOr<StringMatcher> compile(const envoy::type::matcher::v3::StringMatcher& config);
+  static absl::StatusOr<StringMatcher> compile(
+      const envoy::type::matcher::v3::StringMatcher& config);
   static StringMatcher exact(std::string value);
   bool matches(std::string_view value) const;
 
@@ -40,11 +42,13 @@ class StringMatcher {
   std::shared_ptr<const re2::RE2> regex_;
 };
 
-// envoy.config.route.v3.HeaderMatcher: a repeated field matches if any of its values does; an inverted match of a missing field
-// does not match (as in Envoy). Pseudo-fields (:path, :method, :authority) are known.
+// envoy.config.route.v3.HeaderMatcher: a repeated field matches if any of its values does; an
+// inverted match of a missing field does not match (as in Envoy). Pseudo-fields (:path, :method,
+// :authority) are known.
 class HeaderMatcher {
  public:
-  static absl::StatusOr<HeaderMatcher> compile(const envoy::config::route::v3::HeaderMatcher& config);
+  static absl::StatusOr<HeaderMatcher> compile(
+      const envoy::config::route::v3::HeaderMatcher& config);
   bool matches(const http::RequestHead& head) const;
   bool matches(const http::HeaderMap& headers) const;
 
@@ -64,7 +68,8 @@ class HeaderMatcher {
 // envoy.config.route.v3.QueryParameterMatcher, on the undecoded value.
 class QueryMatcher {
  public:
-  static absl::StatusOr<QueryMatcher> compile(const envoy::config::route::v3::QueryParameterMatcher& config);
+  static absl::StatusOr<QueryMatcher> compile(
+      const envoy::config::route::v3::QueryParameterMatcher& config);
   bool matches(std::string_view target) const;
 
  private:

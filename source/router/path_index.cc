@@ -14,7 +14,8 @@ void PathIndex::addPrefix(std::string prefix, uint32_t route) {
 
 void PathIndex::finish(uint32_t routes) {
   routes_ = routes;
-  std::stable_sort(prefixes_.begin(), prefixes_.end(), [](const Prefix& a, const Prefix& b) { return a.text < b.text; });
+  std::stable_sort(prefixes_.begin(), prefixes_.end(),
+                   [](const Prefix& a, const Prefix& b) { return a.text < b.text; });
   std::vector<Prefix> merged;
   for (Prefix& one : prefixes_) {
     if (!merged.empty() && merged.back().text == one.text) {
@@ -24,10 +25,13 @@ void PathIndex::finish(uint32_t routes) {
     }
   }
   prefixes_ = std::move(merged);
-  // In sorted order everything between a prefix and its extensions are its extensions: a stack finds the parents.
+  // In sorted order everything between a prefix and its extensions are its extensions: a stack
+  // finds the parents.
   std::vector<int32_t> open;
   for (size_t i = 0; i < prefixes_.size(); ++i) {
-    while (!open.empty() && !prefixes_[i].text.starts_with(prefixes_[static_cast<size_t>(open.back())].text)) open.pop_back();
+    while (!open.empty() &&
+           !prefixes_[i].text.starts_with(prefixes_[static_cast<size_t>(open.back())].text))
+      open.pop_back();
     prefixes_[i].parent = open.empty() ? -1 : open.back();
     open.push_back(static_cast<int32_t>(i));
   }

@@ -9,9 +9,9 @@
 
 namespace gatehouse::router {
 
-// Finds the routes whose path condition may hold without looking at the others: a hash for exact paths, sorted prefixes with a link
-// to the longest other prefix each contains, and a list of those that must always be looked at (regular expressions, ignored case).
-// Built once, then immutable.
+// Finds the routes whose path condition may hold without looking at the others: a hash for exact
+// paths, sorted prefixes with a link to the longest other prefix each contains, and a list of those
+// that must always be looked at (regular expressions, ignored case). Built once, then immutable.
 class PathIndex {
  public:
   void addExact(std::string path, uint32_t route) { exact_[std::move(path)].push_back(route); }
@@ -20,7 +20,8 @@ class PathIndex {
   // After the last add. `routes`: how many there are in all.
   void finish(uint32_t routes);
 
-  // Calls accept(route) for every candidate in configuration order until it returns true. `path` has no query.
+  // Calls accept(route) for every candidate in configuration order until it returns true. `path`
+  // has no query.
   template <class Accept>
   bool find(std::string_view path, Accept&& accept) const {
     constexpr size_t kMaxLists = 64;
@@ -32,14 +33,17 @@ class PathIndex {
       auto found = exact_.find(path);
       if (found != exact_.end()) lists[count++] = &found->second;
     }
-    for (int32_t node = longestPrefix(path); node >= 0; node = prefixes_[static_cast<size_t>(node)].parent) {
+    for (int32_t node = longestPrefix(path); node >= 0;
+         node = prefixes_[static_cast<size_t>(node)].parent) {
       if (count == kMaxLists) return findSlowly(path, accept);
       lists[count++] = &prefixes_[static_cast<size_t>(node)].routes;
     }
     for (;;) {
       size_t best = count;
       for (size_t i = 0; i < count; ++i) {
-        if (at[i] < lists[i]->size() && (best == count || (*lists[i])[at[i]] < (*lists[best])[at[best]])) best = i;
+        if (at[i] < lists[i]->size() &&
+            (best == count || (*lists[i])[at[i]] < (*lists[best])[at[best]]))
+          best = i;
       }
       if (best == count) return false;
       if (accept((*lists[best])[at[best]++])) return true;

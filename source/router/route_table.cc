@@ -1,21 +1,22 @@
 #include "source/router/route_table.h"
 
-#include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 #include <re2/re2.h>
 
-#include <cstdlib>
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <sstream>
 #include <utility>
 
-#include "source/base/text_map.h"
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/duration.pb.h>
+
 #include "api/envoy/config/route/v3/route.pb.h"
+#include "source/base/text_map.h"
 #include "source/http/chars.h"
 #include "source/http/path.h"
 #include "source/router/header_rules.h"
@@ -51,11 +52,13 @@ struct Level {
 
 template <class Config>
 absl::StatusOr<Level> compileLevel(const Config& config, const std::string& prefix) {
-  auto request = HeaderRules::compile(config.request_headers_to_add(), config.request_headers_to_remove(),
-                                      prefix + "request_headers_to_add", prefix + "request_headers_to_remove");
+  auto request =
+      HeaderRules::compile(config.request_headers_to_add(), config.request_headers_to_remove(),
+                           prefix + "request_headers_to_add", prefix + "request_headers_to_remove");
   if (!request.ok()) return request.status();
-  auto response = HeaderRules::compile(config.response_headers_to_add(), config.response_headers_to_remove(),
-                                       prefix + "response_headers_to_add", prefix + "response_headers_to_remove");
+  auto response = HeaderRules::compile(
+      config.response_headers_to_add(), config.response_headers_to_remove(),
+      prefix + "response_headers_to_add", prefix + "response_headers_to_remove");
   if (!response.ok()) return response.status();
   return Level{*std::move(request), *std::move(response)};
 }
@@ -87,13 +90,16 @@ class Route final : public RouteEntry {
         if (!startsWith(path)) return false;
         break;
       case PathKind::kExact:
-        if (case_sensitive ? path != path_text : !http::equalsIgnoreCase(path, path_text)) return false;
+        if (case_sensitive ? path != path_text : !http::equalsIgnoreCase(path, path_text))
+          return false;
         break;
       case PathKind::kSeparatedPrefix:
-        if (!startsWith(path) || (path.size() > path_text.size() && path[path_text.size()] != '/')) return false;
+        if (!startsWith(path) || (path.size() > path_text.size() && path[path_text.size()] != '/'))
+          return false;
         break;
       case PathKind::kRegex:
-        if (!re2::RE2::FullMatch(re2::StringPiece(path.data(), path.size()), *path_regex)) return false;
+        if (!re2::RE2::FullMatch(re2::StringPiece(path.data(), path.size()), *path_regex))
+          return false;
         break;
     }
     for (const HeaderMatcher& header : headers) {
@@ -112,8 +118,8 @@ class Route final : public RouteEntry {
     return field == nullptr ? std::string_view() : field->valueView();
   }
 
-  void finalizeRequest(http::RequestHead& head, sdk::StreamInfo& info, std::string_view upstream_host,
-                       uint64_t random) const override {
+  void finalizeRequest(http::RequestHead& head, sdk::StreamInfo& info,
+                       std::string_view upstream_host, uint64_t random) const override {
     memory::Arena& arena = head.headers.arena();
     std::string_view rewritten = rewritePath(head.path, arena);
     if (rewritten.data() != head.path.data()) {
@@ -129,17 +135,19 @@ class Route final : public RouteEntry {
     } else if (auto_host_rewrite_ && !upstream_host.empty()) {
       host = upstream_host;
     }
-    if (!weighted.empty() && !weightedFor(random).host_rewrite.empty()) host = weightedFor(random).host_rewrite;
+    if (!weighted.empty() && !weightedFor(random).host_rewrite.empty())
+      host = weightedFor(random).host_rewrite;
     if (host.data() != head.authority.data()) {
-      if (append_x_forwarded_host) head.headers.addCopy(http::HeaderId::kXForwardedHost, head.authority);
+      if (append_x_forwarded_host)
+        head.headers.addCopy(http::HeaderId::kXForwardedHost, head.authority);
       head.authority = host;
     }
     sdk::LogEntry entry{&head, nullptr, nullptr, info};
     forEachLevel(random, [&](const Level& level) { level.request.apply(head.headers, entry); });
   }
 
-  void finalizeResponse(http::ResponseHead& head, const http::RequestHead& request, const sdk::StreamInfo& info,
-                        uint64_t random) const override {
+  void finalizeResponse(http::ResponseHead& head, const http::RequestHead& request,
+                        const sdk::StreamInfo& info, uint64_t random) const override {
     sdk::LogEntry entry{&request, &head, nullptr, info};
     forEachLevel(random, [&](const Level& level) { level.response.apply(head.headers, entry); });
   }
@@ -147,7 +155,8 @@ class Route final : public RouteEntry {
   uint16_t redirect(http::RequestHead& head, std::string_view* location) const override {
     std::string_view host, port;
     http::splitAuthority(head.authority, &host, &port);
-    std::string_view scheme = !redirect_scheme.empty() ? std::string_view(redirect_scheme) : head.scheme;
+    std::string_view scheme =
+        !redirect_scheme.empty() ? std::string_view(redirect_scheme) : head.scheme;
     std::string out(scheme);
     out += "://";
     if (!redirect_host.empty()) {
@@ -156,12 +165,14 @@ class Route final : public RouteEntry {
       out += host;
       // A port that was the old scheme's default means nothing to the new one.
       bool drop = (scheme == "https" && port == "80") || (scheme == "http" && port == "443");
-      if (redirect_port == 0 && !port.empty() && !(drop && scheme != head.scheme)) out += ":" + std::string(port);
+      if (redirect_port == 0 && !port.empty() && !(drop && scheme != head.scheme))
+        out += ":" + std::string(port);
     }
     if (redirect_port != 0) out += ":" + std::to_string(redirect_port);
     if (!redirect_path.empty()) {
       out += redirect_path;
-      if (!strip_query && redirect_path.find('?') == std::string::npos) out += http::queryWithMark(head.path);
+      if (!strip_query && redirect_path.find('?') == std::string::npos)
+        out += http::queryWithMark(head.path);
     } else {
       std::string_view path = rewritePath(head.path, head.headers.arena());
       out += strip_query ? http::pathOnly(path) : path;
@@ -231,7 +242,8 @@ class Route final : public RouteEntry {
     std::string_view path = http::pathOnly(target);
     std::string_view query = target.substr(path.size());
     if (has_prefix_rewrite) {
-      size_t cut = path_kind == PathKind::kRegex ? path.size() : std::min(path_text.size(), path.size());
+      size_t cut =
+          path_kind == PathKind::kRegex ? path.size() : std::min(path_text.size(), path.size());
       std::string_view rest = path.substr(cut);
       char* out = arena.allocateArray<char>(prefix_rewrite.size() + rest.size() + query.size() + 1);
       char* at = out;
@@ -333,7 +345,8 @@ std::chrono::milliseconds millis(const google::protobuf::Duration& d) {
   return std::chrono::milliseconds(d.seconds() * 1000 + d.nanos() / 1'000'000);
 }
 
-// Compiles a RouteConfiguration; every step returns the first error with its path inside the configuration.
+// Compiles a RouteConfiguration; every step returns the first error with its path inside the
+// configuration.
 class Compiler {
  public:
   Compiler(const v3::RouteConfiguration& config, CompileContext& context)
@@ -345,17 +358,21 @@ class Compiler {
     auto level = compileLevel(config_, "");
     if (!level.ok()) return level.status();
     table_->parts_ = {*std::move(level), config_.most_specific_header_mutations_wins()};
-    max_body_ = config_.has_max_direct_response_body_size_bytes() ? config_.max_direct_response_body_size_bytes().value() : 4096;
+    max_body_ = config_.has_max_direct_response_body_size_bytes()
+                    ? config_.max_direct_response_body_size_bytes().value()
+                    : 4096;
     check_clusters_ = config_.has_validate_clusters() ? config_.validate_clusters().value() : true;
     std::vector<const void*> base;
     for (const FilterSlot& slot : context_.filters) base.push_back(slot.base_config);
     auto configs = mergeConfigs(base, config_.typed_per_filter_config(), "");
     if (!configs.ok()) return configs.status();
     for (int i = 0; i < config_.virtual_hosts_size(); ++i) {
-      absl::Status status = host(config_.virtual_hosts(i), "virtual_hosts[" + std::to_string(i) + "]", *configs);
+      absl::Status status =
+          host(config_.virtual_hosts(i), "virtual_hosts[" + std::to_string(i) + "]", *configs);
       if (!status.ok()) return status;
     }
-    table_->only_default_ = table_->exact_.empty() && table_->suffixes_.empty() && table_->prefixes_.empty();
+    table_->only_default_ =
+        table_->exact_.empty() && table_->suffixes_.empty() && table_->prefixes_.empty();
     return std::shared_ptr<const RouteTable>(std::move(table_));
   }
 
@@ -363,7 +380,8 @@ class Compiler {
   using Configs = google::protobuf::Map<std::string, google::protobuf::Any>;
 
   // Overrides of one level over those of the level above.
-  absl::StatusOr<std::vector<const void*>> mergeConfigs(const std::vector<const void*>& above, const Configs& configs,
+  absl::StatusOr<std::vector<const void*>> mergeConfigs(const std::vector<const void*>& above,
+                                                        const Configs& configs,
                                                         const std::string& prefix) {
     std::vector<const void*> merged = above;
     for (const auto& [name, any] : configs) {
@@ -372,12 +390,15 @@ class Compiler {
       while (i < context_.filters.size() && context_.filters[i].name != name) ++i;
       if (i == context_.filters.size()) return bad(path, "there is no HTTP filter of that name");
       sdk::HttpFilterFactory& factory = *context_.filters[i].factory;
-      if (factory.routeConfigType().empty()) return bad(path, "the filter takes no per-route configuration");
+      if (factory.routeConfigType().empty())
+        return bad(path, "the filter takes no per-route configuration");
       std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
       if (type != factory.routeConfigType()) {
-        return bad(path, "the type must be " + std::string(factory.routeConfigType()) + ", not " + type);
+        return bad(path,
+                   "the type must be " + std::string(factory.routeConfigType()) + ", not " + type);
       }
-      const auto* descriptor = google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
+      const auto* descriptor =
+          google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
       std::unique_ptr<google::protobuf::Message> message(
           google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
       if (!any.UnpackTo(message.get())) return bad(path, "the bytes are no valid " + type);
@@ -389,7 +410,8 @@ class Compiler {
     return merged;
   }
 
-  absl::Status host(const v3::VirtualHost& config, const std::string& path, const std::vector<const void*>& above) {
+  absl::Status host(const v3::VirtualHost& config, const std::string& path,
+                    const std::vector<const void*>& above) {
     auto made = std::make_unique<VirtualHost>();
     VirtualHost& host = *made;
     host.parts.name = config.name();
@@ -399,7 +421,8 @@ class Compiler {
     auto configs = mergeConfigs(above, config.typed_per_filter_config(), path + ".");
     if (!configs.ok()) return configs.status();
     for (int i = 0; i < config.routes_size(); ++i) {
-      absl::Status status = route(config.routes(i), path + ".routes[" + std::to_string(i) + "]", host, *configs);
+      absl::Status status =
+          route(config.routes(i), path + ".routes[" + std::to_string(i) + "]", host, *configs);
       if (!status.ok()) return status;
     }
     host.index.finish(static_cast<uint32_t>(host.routes.size()));
@@ -409,7 +432,8 @@ class Compiler {
       host.tls_redirect->redirect_scheme = "https";
     }
     for (int i = 0; i < config.domains_size(); ++i) {
-      absl::Status status = domain(config.domains(i), path + ".domains[" + std::to_string(i) + "]", host);
+      absl::Status status =
+          domain(config.domains(i), path + ".domains[" + std::to_string(i) + "]", host);
       if (!status.ok()) return status;
     }
     table_->hosts_.push_back(std::move(made));
@@ -428,11 +452,14 @@ class Compiler {
     if (name.front() == '*') {
       fresh = table_->suffixes_[name.size() - 1].emplace(name.substr(1), &host).second;
     } else if (name.back() == '*') {
-      fresh = table_->prefixes_[name.size() - 1].emplace(name.substr(0, name.size() - 1), &host).second;
+      fresh =
+          table_->prefixes_[name.size() - 1].emplace(name.substr(0, name.size() - 1), &host).second;
     } else {
       fresh = table_->exact_.emplace(name, &host).second;
     }
-    if (!fresh) return bad(path, "the domain '" + config + "' belongs to another virtual host of this route configuration");
+    if (!fresh)
+      return bad(path, "the domain '" + config +
+                           "' belongs to another virtual host of this route configuration");
     return absl::OkStatus();
   }
 
@@ -447,7 +474,8 @@ class Compiler {
     return route;
   }
 
-  absl::Status route(const v3::Route& config, const std::string& path, VirtualHost& host, const std::vector<const void*>& above) {
+  absl::Status route(const v3::Route& config, const std::string& path, VirtualHost& host,
+                     const std::vector<const void*>& above) {
     auto configs = mergeConfigs(above, config.typed_per_filter_config(), path + ".");
     if (!configs.ok()) return configs.status();
     std::unique_ptr<Route> route = newRoute(host, *std::move(configs));
@@ -472,14 +500,16 @@ class Compiler {
         route->setKind(RouteEntry::Kind::kNonForwarding);
         break;
       case v3::Route::ACTION_NOT_SET:
-        status = bad(path, "one of route, redirect, direct_response and non_forwarding_action is required");
+        status = bad(
+            path, "one of route, redirect, direct_response and non_forwarding_action is required");
     }
     if (!status.ok()) return status;
     host.routes.push_back(std::move(route));
     return absl::OkStatus();
   }
 
-  absl::Status match(const v3::RouteMatch& config, const std::string& path, Route& route, PathIndex& index, uint32_t number) {
+  absl::Status match(const v3::RouteMatch& config, const std::string& path, Route& route,
+                     PathIndex& index, uint32_t number) {
     route.case_sensitive = !config.has_case_sensitive() || config.case_sensitive().value();
     switch (config.path_specifier_case()) {
       case v3::RouteMatch::kPrefix:
@@ -512,19 +542,22 @@ class Compiler {
     }
     for (int i = 0; i < config.headers_size(); ++i) {
       auto matcher = HeaderMatcher::compile(config.headers(i));
-      if (!matcher.ok()) return below(path + ".headers[" + std::to_string(i) + "]", matcher.status());
+      if (!matcher.ok())
+        return below(path + ".headers[" + std::to_string(i) + "]", matcher.status());
       route.headers.push_back(*std::move(matcher));
     }
     for (int i = 0; i < config.query_parameters_size(); ++i) {
       auto matcher = QueryMatcher::compile(config.query_parameters(i));
-      if (!matcher.ok()) return below(path + ".query_parameters[" + std::to_string(i) + "]", matcher.status());
+      if (!matcher.ok())
+        return below(path + ".query_parameters[" + std::to_string(i) + "]", matcher.status());
       route.queries.push_back(*std::move(matcher));
     }
     return absl::OkStatus();
   }
 
   absl::Status checkCluster(const std::string& name, const std::string& path) {
-    if (!check_clusters_ || context_.cluster_exists == nullptr || context_.cluster_exists(context_.cluster_context, name)) {
+    if (!check_clusters_ || context_.cluster_exists == nullptr ||
+        context_.cluster_exists(context_.cluster_context, name)) {
       return absl::OkStatus();
     }
     return bad(path, "unknown cluster '" + name + "'");
@@ -542,7 +575,8 @@ class Compiler {
         route.cluster_header = lowerCase(config.cluster_header());
         break;
       case v3::RouteAction::kWeightedClusters: {
-        absl::Status status = weighted(config.weighted_clusters(), path + ".weighted_clusters", route);
+        absl::Status status =
+            weighted(config.weighted_clusters(), path + ".weighted_clusters", route);
         if (!status.ok()) return status;
         break;
       }
@@ -592,7 +626,8 @@ class Compiler {
     auto regex = compileRegex(config.pattern().regex());
     if (!regex.ok()) return below(path + ".pattern", regex.status());
     std::string error;
-    if (!(*regex)->CheckRewriteString(config.substitution(), &error)) return bad(path + ".substitution", error);
+    if (!(*regex)->CheckRewriteString(config.substitution(), &error))
+      return bad(path + ".substitution", error);
     route.regex_rewrite = *std::move(regex);
     route.regex_substitution = config.substitution();
     return absl::OkStatus();
@@ -635,7 +670,8 @@ class Compiler {
     return absl::OkStatus();
   }
 
-  absl::Status direct(const v3::DirectResponseAction& config, const std::string& path, Route& route) {
+  absl::Status direct(const v3::DirectResponseAction& config, const std::string& path,
+                      Route& route) {
     route.setKind(RouteEntry::Kind::kDirectResponse);
     std::string body;
     const auto& source = config.body();
@@ -649,7 +685,8 @@ class Compiler {
       case envoy::config::core::v3::DataSource::kEnvironmentVariable: {
         const char* value = std::getenv(source.environment_variable().c_str());
         if (value == nullptr) {
-          return bad(path + ".body.environment_variable", "'" + source.environment_variable() + "' is not set");
+          return bad(path + ".body.environment_variable",
+                     "'" + source.environment_variable() + "' is not set");
         }
         body = value;
         break;
@@ -657,7 +694,8 @@ class Compiler {
       case envoy::config::core::v3::DataSource::kFilename: {
         std::ifstream file(source.filename(), std::ios::binary);
         std::ostringstream text;
-        if (!file || !(text << file.rdbuf())) return bad(path + ".body.filename", "cannot read '" + source.filename() + "'");
+        if (!file || !(text << file.rdbuf()))
+          return bad(path + ".body.filename", "cannot read '" + source.filename() + "'");
         body = text.str();
         break;
       }
@@ -665,7 +703,8 @@ class Compiler {
         break;
     }
     if (body.size() > max_body_) {
-      return bad(path + ".body", "has " + std::to_string(body.size()) + " bytes, max_direct_response_body_size_bytes allows " +
+      return bad(path + ".body", "has " + std::to_string(body.size()) +
+                                     " bytes, max_direct_response_body_size_bytes allows " +
                                      std::to_string(max_body_));
     }
     route.setDirect(static_cast<uint16_t>(config.status()), std::move(body));
@@ -682,8 +721,8 @@ class Compiler {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const RouteTable>> RouteTable::compile(const v3::RouteConfiguration& config,
-                                                                      CompileContext& context) {
+absl::StatusOr<std::shared_ptr<const RouteTable>> RouteTable::compile(
+    const v3::RouteConfiguration& config, CompileContext& context) {
   return Compiler(config, context).compile();
 }
 

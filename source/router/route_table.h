@@ -21,7 +21,8 @@ namespace gatehouse::router {
 
 class RouteTable;
 
-// One compiled route with everything above it (virtual host, table) merged in. Immutable; pinned with its table.
+// One compiled route with everything above it (virtual host, table) merged in. Immutable; pinned
+// with its table.
 class RouteEntry {
  public:
   enum class Kind : uint8_t { kForward, kRedirect, kDirectResponse, kNonForwarding };
@@ -30,23 +31,26 @@ class RouteEntry {
   Kind kind() const { return kind_; }
   std::string_view name() const { return name_; }
   std::string_view virtualHostName() const { return virtual_host_name_; }
-  // One pointer per HTTP filter of the plan the table was compiled for: the override or the filter's own configuration.
+  // One pointer per HTTP filter of the plan the table was compiled for: the override or the
+  // filter's own configuration.
   const void* const* filterConfigs() const { return filter_configs_; }
 
-  // kForward. The cluster's name for this request; weighted choices use `random`; empty: cluster_header is absent.
+  // kForward. The cluster's name for this request; weighted choices use `random`; empty:
+  // cluster_header is absent.
   virtual std::string_view cluster(const http::RequestHead& head, uint64_t random) const = 0;
   uint16_t clusterNotFoundStatus() const { return cluster_not_found_status_; }
   // Zero: none. From the end of the request.
   std::chrono::milliseconds timeout() const { return timeout_; }
   std::optional<std::chrono::milliseconds> idleTimeout() const { return idle_timeout_; }
-  // Rewrites path and host and applies the request header rules of all levels, in Envoy's order. `upstream_host`: hostname of
-  // the chosen endpoint (auto_host_rewrite). Writes info.original_path when the path changes. `random` as given to cluster().
-  virtual void finalizeRequest(http::RequestHead& head, sdk::StreamInfo& info, std::string_view upstream_host,
-                               uint64_t random) const = 0;
+  // Rewrites path and host and applies the request header rules of all levels, in Envoy's order.
+  // `upstream_host`: hostname of the chosen endpoint (auto_host_rewrite). Writes info.original_path
+  // when the path changes. `random` as given to cluster().
+  virtual void finalizeRequest(http::RequestHead& head, sdk::StreamInfo& info,
+                               std::string_view upstream_host, uint64_t random) const = 0;
   bool autoHostRewrite() const { return auto_host_rewrite_; }
   // Applies the response header rules of all levels. Also for redirects and direct responses.
-  virtual void finalizeResponse(http::ResponseHead& head, const http::RequestHead& request, const sdk::StreamInfo& info,
-                                uint64_t random) const = 0;
+  virtual void finalizeResponse(http::ResponseHead& head, const http::RequestHead& request,
+                                const sdk::StreamInfo& info, uint64_t random) const = 0;
 
   // kRedirect: status and location (arena memory of the request).
   virtual uint16_t redirect(http::RequestHead& head, std::string_view* location) const = 0;
@@ -67,9 +71,10 @@ class RouteEntry {
   std::string direct_body_;
 };
 
-// One HTTP filter of the chain a table is compiled for, so that typed_per_filter_config can be merged at load.
+// One HTTP filter of the chain a table is compiled for, so that typed_per_filter_config can be
+// merged at load.
 struct FilterSlot {
-  std::string name;                      // name in http_filters
+  std::string name;  // name in http_filters
   sdk::HttpFilterFactory* factory;
   const void* base_config;
 };
@@ -83,8 +88,9 @@ struct CompileContext {
   void* cluster_context = nullptr;
 };
 
-// A RouteConfiguration compiled: hash for host names, radix/sorted prefixes for paths where order allows, ordered predicates elsewhere.
-// First match in configuration order wins, always. Immutable and shared by all workers.
+// A RouteConfiguration compiled: hash for host names, radix/sorted prefixes for paths where order
+// allows, ordered predicates elsewhere. First match in configuration order wins, always. Immutable
+// and shared by all workers.
 class RouteTable {
  public:
   virtual ~RouteTable() = default;

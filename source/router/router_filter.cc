@@ -22,11 +22,13 @@ struct RouterConfig {
   bool suppress_envoy_headers = false;
 };
 
-// Ends every HTTP filter chain: answers redirects and direct responses, or sends the request to a host of the route's cluster and
-// brings the answer back. One per stream; the upstream request is the object itself. Pool and codec keep no pointer once cancel() ran.
+// Ends every HTTP filter chain: answers redirects and direct responses, or sends the request to a
+// host of the route's cluster and brings the answer back. One per stream; the upstream request is
+// the object itself. Pool and codec keep no pointer once cancel() ran.
 class RouterFilter final : public upstream::UpstreamRequest {
  public:
-  RouterFilter(const RouterConfig& config, sdk::HttpStream& stream) : config_(config), stream_(stream) {
+  RouterFilter(const RouterConfig& config, sdk::HttpStream& stream)
+      : config_(config), stream_(stream) {
     arena = &stream.arena();
   }
 
@@ -50,7 +52,9 @@ class RouterFilter final : public upstream::UpstreamRequest {
         return Step::kPause;
       }
       case RouteEntry::Kind::kDirectResponse:
-        stream_.reply({.status = route->directStatus(), .body = route->directBody(), .details = "direct_response"});
+        stream_.reply({.status = route->directStatus(),
+                       .body = route->directBody(),
+                       .details = "direct_response"});
         return Step::kPause;
       case RouteEntry::Kind::kNonForwarding:
         stream_.reply({.status = 404, .details = "non_forwarding_route"});
@@ -119,11 +123,13 @@ class RouterFilter final : public upstream::UpstreamRequest {
     }
     info.setFlag(ResponseFlag::kUpstreamConnectionFailure);
     if (why == PoolFailure::kConnectTimeout) {
-      fail(503, "connection timeout", "", "upstream_reset_before_response_started{connection_timeout}");
+      fail(503, "connection timeout", "",
+           "upstream_reset_before_response_started{connection_timeout}");
       return;
     }
     info.upstream_failure = reason;
-    fail(503, "remote connection failure", reason, "upstream_reset_before_response_started{remote_connection_failure}");
+    fail(503, "remote connection failure", reason,
+         "upstream_reset_before_response_started{remote_connection_failure}");
   }
 
   http::ResponseHead* newResponseHead() noexcept override {
@@ -164,7 +170,8 @@ class RouterFilter final : public upstream::UpstreamRequest {
     timeout_.cancel();
     sdk::StreamInfo& info = stream_.info();
     bool protocol = why == codec::Abort::kProtocol;
-    info.setFlag(protocol ? ResponseFlag::kUpstreamProtocolError : ResponseFlag::kUpstreamConnectionTermination);
+    info.setFlag(protocol ? ResponseFlag::kUpstreamProtocolError
+                          : ResponseFlag::kUpstreamConnectionTermination);
     if (response_started_) {
       info.details = protocol ? "upstream_reset_after_response_started{protocol_error}"
                               : "upstream_reset_after_response_started{connection_termination}";
@@ -175,7 +182,8 @@ class RouterFilter final : public upstream::UpstreamRequest {
     if (protocol) {
       fail(502, "protocol error", "", "upstream_reset_before_response_started{protocol_error}");
     } else {
-      fail(503, "connection termination", "", "upstream_reset_before_response_started{connection_termination}");
+      fail(503, "connection termination", "",
+           "upstream_reset_before_response_started{connection_termination}");
     }
   }
 
@@ -198,16 +206,19 @@ class RouterFilter final : public upstream::UpstreamRequest {
       cluster_->stats().upstream_cx_none_healthy.inc();
       info.setFlag(ResponseFlag::kNoHealthyUpstream);
       cluster_->countCode(503);
-      stream_.reply({.status = 503, .body = "no healthy upstream", .details = "no_healthy_upstream"});
+      stream_.reply(
+          {.status = 503, .body = "no healthy upstream", .details = "no_healthy_upstream"});
       return Step::kPause;
     }
     timeout_length_ = route_->timeout();
     readTimeoutHeader(head);
     route_->finalizeRequest(head, info, pool->host().hostname, random());
     if (!config_.suppress_envoy_headers) {
-      if (!info.original_path.empty()) head.headers.set(HeaderId::kXEnvoyOriginalPath, info.original_path);
+      if (!info.original_path.empty())
+        head.headers.set(HeaderId::kXEnvoyOriginalPath, info.original_path);
       if (timeout_length_.count() > 0) {
-        head.headers.set(HeaderId::kXEnvoyExpectedRqTimeoutMs, number(static_cast<uint64_t>(timeout_length_.count())));
+        head.headers.set(HeaderId::kXEnvoyExpectedRqTimeoutMs,
+                         number(static_cast<uint64_t>(timeout_length_.count())));
       }
     }
     ++info.attempts;
@@ -220,12 +231,14 @@ class RouterFilter final : public upstream::UpstreamRequest {
   }
 
   void readTimeoutHeader(http::RequestHead& head) {
-    const http::HeaderField* field = std::as_const(head.headers).find(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
+    const http::HeaderField* field =
+        std::as_const(head.headers).find(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
     if (field == nullptr) return;
     uint32_t millis = 0;
     std::string_view text = field->valueView();
     auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), millis);
-    if (error == std::errc() && at == text.data() + text.size()) timeout_length_ = std::chrono::milliseconds(millis);
+    if (error == std::errc() && at == text.data() + text.size())
+      timeout_length_ = std::chrono::milliseconds(millis);
     head.headers.remove(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
   }
 
@@ -234,7 +247,8 @@ class RouterFilter final : public upstream::UpstreamRequest {
     stream_.info().upstream_last_sent = event::Worker::current().now();
     if (timeout_length_.count() == 0 || response_ended_here_ || cluster_ == nullptr) return;
     timeout_.arm(
-        timeout_length_, [](void* self) noexcept { static_cast<RouterFilter*>(self)->onTimeout(); }, this);
+        timeout_length_, [](void* self) noexcept { static_cast<RouterFilter*>(self)->onTimeout(); },
+        this);
   }
 
   void onTimeout() {
@@ -249,11 +263,13 @@ class RouterFilter final : public upstream::UpstreamRequest {
       return;
     }
     cluster_->countCode(504);
-    stream_.reply({.status = 504, .body = "upstream request timeout", .details = "upstream_response_timeout"});
+    stream_.reply({.status = 504,
+                   .body = "upstream request timeout",
+                   .details = "upstream_response_timeout"});
   }
 
-  void fail(uint16_t status, std::string_view reason, std::string_view transport, std::string_view details,
-            std::span<const sdk::HeaderToAdd> headers = {}) {
+  void fail(uint16_t status, std::string_view reason, std::string_view transport,
+            std::string_view details, std::span<const sdk::HeaderToAdd> headers = {}) {
     cluster_->countCode(status);
     char text[512];
     size_t n = 0;
@@ -276,12 +292,14 @@ class RouterFilter final : public upstream::UpstreamRequest {
     char joined[512];
     size_t m = 0;
     details.remove_suffix(1);
-    for (std::string_view piece : {details, std::string_view("|"), transport, std::string_view("}")}) {
+    for (std::string_view piece :
+         {details, std::string_view("|"), transport, std::string_view("}")}) {
       for (char c : piece) {
         if (m < sizeof(joined)) joined[m++] = c == ' ' ? '_' : c;
       }
     }
-    stream_.reply({.status = status, .body = {text, n}, .details = {joined, m}, .headers = headers});
+    stream_.reply(
+        {.status = status, .body = {text, n}, .details = {joined, m}, .headers = headers});
   }
 
   void responseEnded() {
@@ -289,8 +307,8 @@ class RouterFilter final : public upstream::UpstreamRequest {
     response_ended_here_ = true;
     event::MonoTime now = event::Worker::current().now();
     stream_.info().upstream_last_received = now;
-    cluster_->stats().upstream_rq_time.record(
-        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now - sent_at_).count()));
+    cluster_->stats().upstream_rq_time.record(static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(now - sent_at_).count()));
   }
 
   void cancelAttempt() {
@@ -327,7 +345,9 @@ class RouterFilter final : public upstream::UpstreamRequest {
 class RouterFactory final : public sdk::HttpFilterFactory {
  public:
   std::string_view name() const override { return "envoy.filters.http.router"; }
-  std::string_view configType() const override { return "envoy.extensions.filters.http.router.v3.Router"; }
+  std::string_view configType() const override {
+    return "envoy.extensions.filters.http.router.v3.Router";
+  }
   absl::StatusOr<sdk::HttpFilterPlan> compile(const google::protobuf::Message& message,
                                               sdk::FactoryContext& context) override {
     envoy::extensions::filters::http::router::v3::Router config;
@@ -335,7 +355,8 @@ class RouterFactory final : public sdk::HttpFilterFactory {
     auto compiled = std::make_shared<RouterConfig>();
     compiled->clusters = &context.clusters;
     compiled->suppress_envoy_headers = config.suppress_envoy_headers();
-    return sdk::HttpFilterPlan{sdk::httpFilterType<RouterFilter, RouterConfig>(), std::move(compiled), true};
+    return sdk::HttpFilterPlan{sdk::httpFilterType<RouterFilter, RouterConfig>(),
+                               std::move(compiled), true};
   }
 };
 

@@ -16,7 +16,8 @@ struct LogEntry {
   const StreamInfo& info;
 };
 
-// One configured access logger; immutable, shared by all workers. log() runs on the stream's worker after every filter's onEnd().
+// One configured access logger; immutable, shared by all workers. log() runs on the stream's worker
+// after every filter's onEnd().
 class AccessLogger {
  public:
   virtual ~AccessLogger() = default;
@@ -28,8 +29,8 @@ class AccessLoggerFactory {
   virtual ~AccessLoggerFactory() = default;
   virtual std::string_view name() const = 0;
   virtual std::string_view configType() const = 0;
-  virtual absl::StatusOr<std::shared_ptr<const AccessLogger>> compile(const google::protobuf::Message& config,
-                                                                      FactoryContext& context) = 0;
+  virtual absl::StatusOr<std::shared_ptr<const AccessLogger>> compile(
+      const google::protobuf::Message& config, FactoryContext& context) = 0;
 };
 
 }  // namespace gatehouse::sdk

@@ -24,7 +24,8 @@ class Connection;
 
 namespace gatehouse::sdk {
 
-// What a factory may use while it compiles a configuration. Main thread; references outlive everything compiled.
+// What a factory may use while it compiles a configuration. Main thread; references outlive
+// everything compiled.
 struct FactoryContext {
   stats::StatsStore& stats;
   upstream::ClusterManager& clusters;
@@ -36,8 +37,8 @@ struct FactoryContext {
   uint32_t buffer_limit = 1024 * 1024;  // per_connection_buffer_limit_bytes
 };
 
-// Compiles one kind of HTTP filter. `configType()` is the full name of its protobuf message. Errors name the field path in
-// front: "field.path: reason".
+// Compiles one kind of HTTP filter. `configType()` is the full name of its protobuf message. Errors
+// name the field path in front: "field.path: reason".
 class HttpFilterFactory {
  public:
   virtual ~HttpFilterFactory() = default;
@@ -53,8 +54,8 @@ class HttpFilterFactory {
   }
 };
 
-// A configured network filter that ends a chain: serves a connection to its end. Immutable, shared by all workers; kept alive by
-// every connection it serves.
+// A configured network filter that ends a chain: serves a connection to its end. Immutable, shared
+// by all workers; kept alive by every connection it serves.
 class TerminalNetworkFilter : public std::enable_shared_from_this<TerminalNetworkFilter> {
  public:
   virtual ~TerminalNetworkFilter() = default;

@@ -10,16 +10,18 @@
 
 namespace gatehouse::sdk {
 
-// An HTTP filter is a plain class constructed per stream as F(const Config&, HttpStream&), destroyed with the stream, which declares
-// only the hooks it wants, all noexcept:
-//   Step requestHead(http::RequestHead&, bool end);   Step requestBody(BodyIo&);   Step requestTrailers(http::HeaderMap&);
-//   void interim(http::ResponseHead&);
-//   Step responseHead(http::ResponseHead&, bool end); Step responseBody(BodyIo&);  Step responseTrailers(http::HeaderMap&);
-//   void responseRoom(uint32_t bytes);   // only for filters that respond*() themselves: the lane takes that many more bytes
-//   void onReplaced();                   // somebody else answers (a local reply): stop sourcing the response
-//   void onEnd(EndReason);               // exactly once, before the access log; no hook after it
-// Response hooks run last filter to first and may run without the request hook (a reply by an earlier filter).
-// A head-only filter costs nothing on bodies: the plan has one dense list per hook.
+// An HTTP filter is a plain class constructed per stream as F(const Config&, HttpStream&),
+// destroyed with the stream, which declares only the hooks it wants, all noexcept:
+//   Step requestHead(http::RequestHead&, bool end);   Step requestBody(BodyIo&);   Step
+//   requestTrailers(http::HeaderMap&); void interim(http::ResponseHead&); Step
+//   responseHead(http::ResponseHead&, bool end); Step responseBody(BodyIo&);  Step
+//   responseTrailers(http::HeaderMap&); void responseRoom(uint32_t bytes);   // only for filters
+//   that respond*() themselves: the lane takes that many more bytes void onReplaced(); // somebody
+//   else answers (a local reply): stop sourcing the response void onEnd(EndReason); // exactly
+//   once, before the access log; no hook after it
+// Response hooks run last filter to first and may run without the request hook (a reply by an
+// earlier filter). A head-only filter costs nothing on bodies: the plan has one dense list per
+// hook.
 struct HttpFilterType {
   size_t size = 0;
   size_t align = 1;
@@ -51,47 +53,90 @@ constexpr HttpFilterType httpFilterType() {
   if constexpr (!std::is_trivially_destructible_v<F>) {
     t.destroy = [](void* f) noexcept { static_cast<F*>(f)->~F(); };
   }
-  if constexpr (requires(F& f, http::RequestHead& h) { { f.requestHead(h, true) } noexcept -> std::same_as<Step>; }) {
+  if constexpr (requires(F & f, http::RequestHead & h) {
+                  { f.requestHead(h, true) }
+                  noexcept->std::same_as<Step>;
+                }) {
     t.request_head = [](void* f, http::RequestHead& h, bool end) noexcept {
       return static_cast<F*>(f)->requestHead(h, end);
     };
   }
-  if constexpr (requires(F& f, BodyIo& io) { { f.requestBody(io) } noexcept -> std::same_as<Step>; }) {
-    t.request_body = [](void* f, BodyIo& io) noexcept { return static_cast<F*>(f)->requestBody(io); };
+  if constexpr (requires(F & f, BodyIo & io) {
+                  { f.requestBody(io) }
+                  noexcept->std::same_as<Step>;
+                }) {
+    t.request_body = [](void* f, BodyIo& io) noexcept {
+      return static_cast<F*>(f)->requestBody(io);
+    };
   }
-  if constexpr (requires(F& f, http::HeaderMap& m) { { f.requestTrailers(m) } noexcept -> std::same_as<Step>; }) {
-    t.request_trailers = [](void* f, http::HeaderMap& m) noexcept { return static_cast<F*>(f)->requestTrailers(m); };
+  if constexpr (requires(F & f, http::HeaderMap & m) {
+                  { f.requestTrailers(m) }
+                  noexcept->std::same_as<Step>;
+                }) {
+    t.request_trailers = [](void* f, http::HeaderMap& m) noexcept {
+      return static_cast<F*>(f)->requestTrailers(m);
+    };
   }
-  if constexpr (requires(F& f, http::ResponseHead& h) { { f.interim(h) } noexcept -> std::same_as<void>; }) {
+  if constexpr (requires(F & f, http::ResponseHead & h) {
+                  { f.interim(h) }
+                  noexcept->std::same_as<void>;
+                }) {
     t.interim = [](void* f, http::ResponseHead& h) noexcept { static_cast<F*>(f)->interim(h); };
   }
-  if constexpr (requires(F& f, http::ResponseHead& h) { { f.responseHead(h, true) } noexcept -> std::same_as<Step>; }) {
+  if constexpr (requires(F & f, http::ResponseHead & h) {
+                  { f.responseHead(h, true) }
+                  noexcept->std::same_as<Step>;
+                }) {
     t.response_head = [](void* f, http::ResponseHead& h, bool end) noexcept {
       return static_cast<F*>(f)->responseHead(h, end);
     };
   }
-  if constexpr (requires(F& f, BodyIo& io) { { f.responseBody(io) } noexcept -> std::same_as<Step>; }) {
-    t.response_body = [](void* f, BodyIo& io) noexcept { return static_cast<F*>(f)->responseBody(io); };
+  if constexpr (requires(F & f, BodyIo & io) {
+                  { f.responseBody(io) }
+                  noexcept->std::same_as<Step>;
+                }) {
+    t.response_body = [](void* f, BodyIo& io) noexcept {
+      return static_cast<F*>(f)->responseBody(io);
+    };
   }
-  if constexpr (requires(F& f, http::HeaderMap& m) { { f.responseTrailers(m) } noexcept -> std::same_as<Step>; }) {
-    t.response_trailers = [](void* f, http::HeaderMap& m) noexcept { return static_cast<F*>(f)->responseTrailers(m); };
+  if constexpr (requires(F & f, http::HeaderMap & m) {
+                  { f.responseTrailers(m) }
+                  noexcept->std::same_as<Step>;
+                }) {
+    t.response_trailers = [](void* f, http::HeaderMap& m) noexcept {
+      return static_cast<F*>(f)->responseTrailers(m);
+    };
   }
-  if constexpr (requires(F& f) { { f.responseRoom(0u) } noexcept -> std::same_as<void>; }) {
+  if constexpr (requires(F & f) {
+                  { f.responseRoom(0u) }
+                  noexcept->std::same_as<void>;
+                }) {
     t.response_room = [](void* f, uint32_t n) noexcept { static_cast<F*>(f)->responseRoom(n); };
   }
-  if constexpr (requires(F& f) { { f.onReplaced() } noexcept -> std::same_as<void>; }) {
+  if constexpr (requires(F & f) {
+                  { f.onReplaced() }
+                  noexcept->std::same_as<void>;
+                }) {
     t.on_replaced = [](void* f) noexcept { static_cast<F*>(f)->onReplaced(); };
   }
-  if constexpr (requires(F& f) { { f.onEnd(EndReason::kComplete) } noexcept -> std::same_as<void>; }) {
+  if constexpr (requires(F & f) {
+                  { f.onEnd(EndReason::kComplete) }
+                  noexcept->std::same_as<void>;
+                }) {
     t.on_end = [](void* f, EndReason why) noexcept { static_cast<F*>(f)->onEnd(why); };
   }
-  static_assert(!requires(F& f, http::RequestHead& h) { f.requestHead(h, true); } ||
-                    requires(F& f, http::RequestHead& h) { { f.requestHead(h, true) } noexcept; },
-                "hooks are noexcept");
+  static_assert(
+      !requires(F & f, http::RequestHead & h) { f.requestHead(h, true); } ||
+          requires(F & f, http::RequestHead & h) {
+            { f.requestHead(h, true) }
+            noexcept;
+          },
+      "hooks are noexcept");
   return t;
 }
 
-// One configured filter of a chain: its hook table and its compiled configuration, shared by all streams.
+// One configured filter of a chain: its hook table and its compiled configuration, shared by all
+// streams.
 struct HttpFilterPlan {
   HttpFilterType type;
   std::shared_ptr<const void> config;

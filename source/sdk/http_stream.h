@@ -21,7 +21,8 @@ class RouteEntry;
 namespace gatehouse::sdk {
 
 enum class Dir : uint8_t { kRequest, kResponse };
-// The two answers of a hook. kPause: nothing of this direction enters or passes this filter until resume().
+// The two answers of a hook. kPause: nothing of this direction enters or passes this filter until
+// resume().
 enum class Step : uint8_t { kContinue, kPause };
 
 // How a filter wants the body of one direction. Set in the head hook.
@@ -29,7 +30,8 @@ struct BodyMode {
   enum Kind : uint8_t {
     kSkip,    // head goes on, body passes by
     kStream,  // head goes on, hook per chunk
-    kCollect  // head stays, editable; the engine gathers; one hook call with everything, then head and body go on
+    kCollect  // head stays, editable; the engine gathers; one hook call with everything, then head
+              // and body go on
   } kind = kSkip;
   // kCollect: bytes; more is answered with 413 (request) or 500 (response).
   uint32_t limit = 0;
@@ -50,8 +52,8 @@ struct LocalReply {
   std::string_view content_type = "text/plain";  // sent only with a body
 };
 
-// One body chunk in a body hook. kContinue forwards out(), then what is left of in(); kPause forwards out() and keeps in(), which the next
-// call offers again in front of new bytes.
+// One body chunk in a body hook. kContinue forwards out(), then what is left of in(); kPause
+// forwards out() and keeps in(), which the next call offers again in front of new bytes.
 class BodyIo {
  public:
   BodyIo(buffer::Buffer& in, buffer::Buffer& out, size_t room, bool last, http::HeaderMap* trailers)
@@ -74,8 +76,9 @@ class BodyIo {
 
 enum class EndReason : uint8_t { kComplete, kDownstreamGone, kLocalAbort, kUpstreamAbort };
 
-// What a filter sees of its stream: one handle per filter, handed to its constructor, valid until its onEnd() has
-// returned. One worker thread. All calls that go backwards (reply, resume, abort, grants) record and act from the run queue.
+// What a filter sees of its stream: one handle per filter, handed to its constructor, valid until
+// its onEnd() has returned. One worker thread. All calls that go backwards (reply, resume, abort,
+// grants) record and act from the run queue.
 class HttpStream {
  public:
   HttpStream(chain::HttpEngine& engine, uint8_t index) : engine_(engine), index_(index) {}
@@ -93,25 +96,27 @@ class HttpStream {
   void reply(const LocalReply& reply);
   void abort(codec::Abort why);
 
-  // The route chosen for this request (first call picks it); null: none matches. Immutable, pinned by the stream.
+  // The route chosen for this request (first call picks it); null: none matches. Immutable, pinned
+  // by the stream.
   const router::RouteEntry* route();
   // Forgets the choice: the next route() picks again from the head as it is then.
   void clearRoute();
-  // This filter's configuration for the chosen route: the most specific override, else the filter's own. C is what the
-  // factory compiled. Fetch per hook: clearRoute() may change it.
+  // This filter's configuration for the chosen route: the most specific override, else the filter's
+  // own. C is what the factory compiled. Fetch per hook: clearRoute() may change it.
   template <class C>
   const C& config() {
     return *static_cast<const C*>(configPointer());
   }
 
   // --- For a filter that answers the request itself with a streamed response (router, cache) ---
-  // Starts the response at this filter: it runs through the filters before it. `head` lives in arena() or as long as the stream.
+  // Starts the response at this filter: it runs through the filters before it. `head` lives in
+  // arena() or as long as the stream.
   void respondInterim(http::ResponseHead& head);
   void respondHead(http::ResponseHead& head, bool end);
   void respondBody(buffer::Buffer& bytes, bool end);
   void respondTrailers(http::HeaderMap& trailers);
-  // Bytes this filter holds itself for that direction (e.g. queued towards an upstream): they count in the lane. A smaller
-  // number than before lets the source send more.
+  // Bytes this filter holds itself for that direction (e.g. queued towards an upstream): they count
+  // in the lane. A smaller number than before lets the source send more.
   void setHeld(Dir dir, size_t bytes);
   // Body bytes the response lane can take now.
   uint32_t responseRoom();

@@ -9,52 +9,55 @@
 
 namespace gatehouse::sdk {
 
-// Why a stream did not go the ordinary way; a set. Short names are those of Envoy's access log (%RESPONSE_FLAGS%).
+// Why a stream did not go the ordinary way; a set. Short names are those of Envoy's access log
+// (%RESPONSE_FLAGS%).
 enum class ResponseFlag : uint8_t {
-  kFailedLocalHealthCheck,         // LH
-  kNoHealthyUpstream,              // UH
-  kUpstreamRequestTimeout,         // UT
-  kLocalReset,                     // LR
-  kUpstreamRemoteReset,            // UR
-  kUpstreamConnectionFailure,      // UF
-  kUpstreamConnectionTermination,  // UC
-  kUpstreamOverflow,               // UO
-  kNoRouteFound,                   // NR
-  kDelayInjected,                  // DI
-  kFaultInjected,                  // FI
-  kRateLimited,                    // RL
-  kUnauthorizedExternalService,    // UAEX
-  kRateLimitServiceError,          // RLSE
-  kDownstreamConnectionTermination,  // DC
-  kUpstreamRetryLimitExceeded,     // URX
-  kStreamIdleTimeout,              // SI
-  kInvalidEnvoyRequestHeaders,     // IH
-  kDownstreamProtocolError,        // DPE
-  kUpstreamProtocolError,          // UPE
+  kFailedLocalHealthCheck,            // LH
+  kNoHealthyUpstream,                 // UH
+  kUpstreamRequestTimeout,            // UT
+  kLocalReset,                        // LR
+  kUpstreamRemoteReset,               // UR
+  kUpstreamConnectionFailure,         // UF
+  kUpstreamConnectionTermination,     // UC
+  kUpstreamOverflow,                  // UO
+  kNoRouteFound,                      // NR
+  kDelayInjected,                     // DI
+  kFaultInjected,                     // FI
+  kRateLimited,                       // RL
+  kUnauthorizedExternalService,       // UAEX
+  kRateLimitServiceError,             // RLSE
+  kDownstreamConnectionTermination,   // DC
+  kUpstreamRetryLimitExceeded,        // URX
+  kStreamIdleTimeout,                 // SI
+  kInvalidEnvoyRequestHeaders,        // IH
+  kDownstreamProtocolError,           // DPE
+  kUpstreamProtocolError,             // UPE
   kUpstreamMaxStreamDurationReached,  // UMSDR
-  kResponseFromCacheFilter,        // RFCF
-  kNoFilterConfigFound,            // NFCF
-  kDurationTimeout,                // DT
-  kNoClusterFound,                 // NC
-  kOverloadManagerTerminated,      // OM
-  kDnsResolutionFailed,            // DF
-  kDropOverload,                   // DO
-  kDownstreamRemoteReset,          // DR
-  kUnconditionalDropOverload,      // UDO
+  kResponseFromCacheFilter,           // RFCF
+  kNoFilterConfigFound,               // NFCF
+  kDurationTimeout,                   // DT
+  kNoClusterFound,                    // NC
+  kOverloadManagerTerminated,         // OM
+  kDnsResolutionFailed,               // DF
+  kDropOverload,                      // DO
+  kDownstreamRemoteReset,             // DR
+  kUnconditionalDropOverload,         // UDO
   kCount
 };
 
-// Facts of one connection from a client; lives as long as the connection and longer than its streams.
+// Facts of one connection from a client; lives as long as the connection and longer than its
+// streams.
 struct ConnectionInfo {
-  net::Address remote;         // the peer of the socket
+  net::Address remote;  // the peer of the socket
   net::Address local;
   uint64_t id = 0;
   std::string_view listener_name;
 };
 
-// What access logs, header formatters and statistics know of a stream. Written by the connection manager, the engine and the
-// router on the stream's worker; views are arena memory, static, or parts pinned by the stream. Times are the worker's
-// turn time (no clock call); a default time point means "did not happen".
+// What access logs, header formatters and statistics know of a stream. Written by the connection
+// manager, the engine and the router on the stream's worker; views are arena memory, static, or
+// parts pinned by the stream. Times are the worker's turn time (no clock call); a default time
+// point means "did not happen".
 struct StreamInfo {
   const ConnectionInfo* connection = nullptr;
   net::Address downstream_remote;  // after x-forwarded-for processing
@@ -71,12 +74,12 @@ struct StreamInfo {
   uint64_t response_body_bytes = 0;
   uint64_t request_header_bytes = 0;
   uint64_t response_header_bytes = 0;
-  uint64_t flags = 0;              // bit per ResponseFlag
+  uint64_t flags = 0;  // bit per ResponseFlag
   uint16_t response_code = 0;
   uint16_t attempts = 0;
   http::Version version = http::Version::kHttp11;
   bool upstream_known = false;
-  std::string_view details;        // response code details
+  std::string_view details;  // response code details
   std::string_view connection_termination_details;
   std::string_view upstream_failure;  // transport failure reason
   std::string_view route_name;

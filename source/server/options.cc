@@ -66,9 +66,11 @@ bool apply(std::string_view flag, const std::string& value, Options& o, std::str
       return wrong("serve, validate or init_only");
     }
   } else if (flag == "--concurrency") {
-    if (!parseNumber(value, &o.concurrency) || o.concurrency > 1024) return wrong("a number from 0 to 1024");
+    if (!parseNumber(value, &o.concurrency) || o.concurrency > 1024)
+      return wrong("a number from 0 to 1024");
   } else if (flag == "--log-level") {
-    if (!log::parseLevel(value, &o.log_level)) return wrong("trace, debug, info, warning, error, critical or off");
+    if (!log::parseLevel(value, &o.log_level))
+      return wrong("trace, debug, info, warning, error, critical or off");
   } else if (flag == "--component-log-level") {
     size_t at = 0;
     while (at <= value.size()) {
@@ -127,7 +129,8 @@ bool parseOptions(int argc, const char* const* argv, Options* options, std::stri
     std::vector<std::string_view> names;
     for (const Flag& flag : kFlags) {
       names.push_back(flag.name);
-      if (argument == flag.name || (!flag.short_name.empty() && argument == flag.short_name)) found = &flag;
+      if (argument == flag.name || (!flag.short_name.empty() && argument == flag.short_name))
+        found = &flag;
     }
     if (found == nullptr) {
       *error = "unknown argument '" + argument + "'" + base::didYouMean(argument, names);
@@ -149,9 +152,11 @@ bool parseOptions(int argc, const char* const* argv, Options* options, std::stri
 }
 
 std::string helpText() {
-  std::string text = "gatehouse: an Envoy-style proxy and API gateway\n\nUsage: gatehouse -c FILE [options]\n\n";
+  std::string text =
+      "gatehouse: an Envoy-style proxy and API gateway\n\nUsage: gatehouse -c FILE [options]\n\n";
   for (const Flag& flag : kFlags) {
-    std::string name = std::string(flag.name) + (flag.short_name.empty() ? "" : ", " + std::string(flag.short_name)) +
+    std::string name = std::string(flag.name) +
+                       (flag.short_name.empty() ? "" : ", " + std::string(flag.short_name)) +
                        (flag.takes_value ? " VALUE" : "");
     name.resize(std::max<size_t>(name.size() + 1, 38), ' ');
     text += "  " + name + std::string(flag.help) + "\n";
@@ -162,7 +167,8 @@ std::string helpText() {
 uint32_t availableCpus() {
   cpu_set_t set;
   uint32_t cpus = 1;
-  if (::sched_getaffinity(0, sizeof(set), &set) == 0) cpus = static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0)
+    cpus = static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
   // cgroup v2: "quota period" in microseconds, or "max".
   std::ifstream v2("/sys/fs/cgroup/cpu.max");
   std::string quota;
@@ -174,7 +180,8 @@ uint32_t availableCpus() {
     std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
     std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
     double amount = 0;
-    if (v1_quota >> amount && v1_period >> period && amount > 0 && period > 0) share = amount / period;
+    if (v1_quota >> amount && v1_period >> period && amount > 0 && period > 0)
+      share = amount / period;
   }
   if (share > 0) cpus = std::min(cpus, static_cast<uint32_t>(std::max(1.0, std::floor(share))));
   return cpus;

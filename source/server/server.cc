@@ -61,17 +61,20 @@ bool Server::initialize() {
   load.allow_unknown = options_.allow_unknown_static_fields;
   config::Diagnostics diagnostics;
   bool loaded = true;
-  if (!options_.config_path.empty()) loaded = config::loadFile(options_.config_path, load, bootstrap_, diagnostics);
+  if (!options_.config_path.empty())
+    loaded = config::loadFile(options_.config_path, load, bootstrap_, diagnostics);
   if (loaded && !options_.config_yaml.empty()) {
     config::Diagnostics inline_diagnostics("--config-yaml");
-    loaded = config::loadText(options_.config_yaml, config::Format::kYaml, load, bootstrap_, inline_diagnostics);
+    loaded = config::loadText(options_.config_yaml, config::Format::kYaml, load, bootstrap_,
+                              inline_diagnostics);
     if (options_.config_path.empty()) {
       diagnostics = std::move(inline_diagnostics);
     } else if (!loaded) {
       errors_ = inline_diagnostics.toString();
     }
   }
-  for (const std::string& warning : diagnostics.warnings()) GATEHOUSE_LOG(kConfig, kWarning, warning);
+  for (const std::string& warning : diagnostics.warnings())
+    GATEHOUSE_LOG(kConfig, kWarning, warning);
   if (!loaded || !compile(diagnostics)) {
     errors_ += diagnostics.toString();
     return false;
@@ -79,7 +82,8 @@ bool Server::initialize() {
   // The command line wins over the file, as in Envoy.
   if (!options_.node.empty()) bootstrap_.mutable_node()->set_id(options_.node);
   if (!options_.cluster.empty()) bootstrap_.mutable_node()->set_cluster(options_.cluster);
-  if (!options_.zone.empty()) bootstrap_.mutable_node()->mutable_locality()->set_zone(options_.zone);
+  if (!options_.zone.empty())
+    bootstrap_.mutable_node()->mutable_locality()->set_zone(options_.zone);
   addAdminHandlers();
   return true;
 }
@@ -110,10 +114,12 @@ bool Server::compile(config::Diagnostics& diagnostics) {
   }
   if (diagnostics.ok() && bind && bootstrap_.has_admin() && bootstrap_.admin().has_address()) {
     const auto& address = bootstrap_.admin().address();
-    auto parsed = address.has_pipe() ? net::Address::unixPath(address.pipe().path())
-                                     : net::Address::parse(address.socket_address().address(),
-                                                           static_cast<uint16_t>(address.socket_address().port_value()))
-                                           .value_or(net::Address());
+    auto parsed =
+        address.has_pipe()
+            ? net::Address::unixPath(address.pipe().path())
+            : net::Address::parse(address.socket_address().address(),
+                                  static_cast<uint16_t>(address.socket_address().port_value()))
+                  .value_or(net::Address());
     if (!parsed.known()) {
       diagnostics.error("admin.address", "an IP address or a pipe is required");
     } else {
@@ -123,7 +129,8 @@ bool Server::compile(config::Diagnostics& diagnostics) {
     if (diagnostics.ok() && !options_.admin_address_path.empty()) {
       std::ofstream file(options_.admin_address_path);
       file << admin_.address().toString();
-      if (!file) diagnostics.error("admin.address", "cannot write '" + options_.admin_address_path + "'");
+      if (!file)
+        diagnostics.error("admin.address", "cannot write '" + options_.admin_address_path + "'");
     }
   }
   return diagnostics.ok();
@@ -143,7 +150,8 @@ int Server::run() {
   state_.set(0);  // LIVE
   live_.set(1);
   armFlush();
-  GATEHOUSE_LOG(kMain, kInfo, "all listeners are up, " + std::to_string(worker_count_) + " workers");
+  GATEHOUSE_LOG(kMain, kInfo,
+                "all listeners are up, " + std::to_string(worker_count_) + " workers");
   main_.run();
   // The last words of the workers: pools closed, then joined and freed on this thread.
   for (auto& one : workers_) one.thread.join();
@@ -158,7 +166,9 @@ void Server::armFlush() {
       [](void* self) noexcept {
         auto* server = static_cast<Server*>(self);
         server->stats_.flush();
-        server->uptime_.set(std::chrono::duration_cast<std::chrono::seconds>(server->main_.now() - server->started_).count());
+        server->uptime_.set(
+            std::chrono::duration_cast<std::chrono::seconds>(server->main_.now() - server->started_)
+                .count());
         server->armFlush();
       },
       this);
@@ -191,7 +201,8 @@ void Server::drain(bool stop_accepting) {
 void Server::checkDrained() {
   int64_t active = 0;
   for (const auto& value : stats_.values()) {
-    if (value.gauge && value.name.starts_with("http.") && value.name.ends_with(".downstream_rq_active")) {
+    if (value.gauge && value.name.starts_with("http.") &&
+        value.name.ends_with(".downstream_rq_active")) {
       active += static_cast<int64_t>(value.value);
     }
   }
@@ -202,7 +213,8 @@ void Server::checkDrained() {
     return;
   }
   drain_timer_.arm(
-      event::Millis(100), [](void* self) noexcept { static_cast<Server*>(self)->checkDrained(); }, this);
+      event::Millis(100), [](void* self) noexcept { static_cast<Server*>(self)->checkDrained(); },
+      this);
 }
 
 void Server::finish() {
@@ -225,11 +237,13 @@ std::string Server::stateName() const {
 
 std::string Server::serverInfo() const {
   auto up = std::chrono::duration_cast<std::chrono::seconds>(main_.now() - started_).count();
-  return "{\n \"version\": " + quote(std::string("gatehouse/") + kVersion) + ",\n \"state\": " + quote(stateName()) +
-         ",\n \"uptime_current_epoch\": \"" + std::to_string(up) + "s\",\n \"uptime_all_epochs\": \"" + std::to_string(up) +
+  return "{\n \"version\": " + quote(std::string("gatehouse/") + kVersion) +
+         ",\n \"state\": " + quote(stateName()) + ",\n \"uptime_current_epoch\": \"" +
+         std::to_string(up) + "s\",\n \"uptime_all_epochs\": \"" + std::to_string(up) +
          "s\",\n \"command_line_options\": {\n  \"config_path\": " + quote(options_.config_path) +
          ",\n  \"concurrency\": " + std::to_string(worker_count_) + ",\n  \"drain_time\": \"" +
-         std::to_string(options_.drain_seconds) + "s\"\n },\n \"node\": " + toJson(bootstrap_.node()) + "}\n";
+         std::to_string(options_.drain_seconds) +
+         "s\"\n },\n \"node\": " + toJson(bootstrap_.node()) + "}\n";
 }
 
 std::string Server::clustersText() const {
@@ -237,15 +251,19 @@ std::string Server::clustersText() const {
   for (const auto& cluster : clusters_->all()) {
     const auto& s = cluster->settings();
     out += s.name + "::observability_name::" + s.stat_name + "\n";
-    out += s.name + "::default_priority::max_connections::" + std::to_string(s.max_connections) + "\n";
-    out += s.name + "::default_priority::max_pending_requests::" + std::to_string(s.max_pending_requests) + "\n";
+    out +=
+        s.name + "::default_priority::max_connections::" + std::to_string(s.max_connections) + "\n";
+    out += s.name +
+           "::default_priority::max_pending_requests::" + std::to_string(s.max_pending_requests) +
+           "\n";
     out += s.name + "::default_priority::max_requests::" + std::to_string(s.max_requests) + "\n";
     out += s.name + "::added_via_api::false\n";
     for (const auto& host : cluster->hosts()) {
       std::string p = s.name + "::" + host->address_text + "::";
       auto& h = host->stats;
       out += p + "cx_active::" + std::to_string(stats::StatsStore::read(h.cx_active)) + "\n";
-      out += p + "cx_connect_fail::" + std::to_string(stats::StatsStore::read(h.cx_connect_fail)) + "\n";
+      out += p + "cx_connect_fail::" + std::to_string(stats::StatsStore::read(h.cx_connect_fail)) +
+             "\n";
       out += p + "cx_total::" + std::to_string(stats::StatsStore::read(h.cx_total)) + "\n";
       out += p + "rq_active::" + std::to_string(stats::StatsStore::read(h.rq_active)) + "\n";
       out += p + "rq_error::" + std::to_string(stats::StatsStore::read(h.rq_error)) + "\n";
@@ -254,7 +272,8 @@ std::string Server::clustersText() const {
       out += p + "rq_total::" + std::to_string(stats::StatsStore::read(h.rq_total)) + "\n";
       out += p + "hostname::" + host->hostname + "\n" + p + "health_flags::healthy\n";
       out += p + "weight::" + std::to_string(host->weight) + "\n";
-      out += p + "region::" + host->region + "\n" + p + "zone::" + host->zone + "\n" + p + "sub_zone::" + host->sub_zone + "\n";
+      out += p + "region::" + host->region + "\n" + p + "zone::" + host->zone + "\n" + p +
+             "sub_zone::" + host->sub_zone + "\n";
       out += p + "canary::false\n" + p + "priority::0\n";
     }
   }
@@ -266,15 +285,18 @@ std::string Server::clustersJson() const {
   bool first = true;
   for (const auto& cluster : clusters_->all()) {
     out += std::string(first ? "" : ",") + "{\"name\":" + quote(cluster->settings().name) +
-           ",\"observability_name\":" + quote(cluster->settings().stat_name) + ",\"host_statuses\":[";
+           ",\"observability_name\":" + quote(cluster->settings().stat_name) +
+           ",\"host_statuses\":[";
     first = false;
     bool first_host = true;
     for (const auto& host : cluster->hosts()) {
       out += std::string(first_host ? "" : ",") + "{\"address\":" +
-             (host->address.isIp() ? "{\"socket_address\":{\"address\":" + quote(host->address.ip()) +
-                                         ",\"port_value\":" + std::to_string(host->address.port()) + "}}"
-                                   : "{\"pipe\":{\"path\":" + quote(host->address_text) + "}}") +
-             ",\"hostname\":" + quote(host->hostname) + ",\"weight\":" + std::to_string(host->weight) +
+             (host->address.isIp()
+                  ? "{\"socket_address\":{\"address\":" + quote(host->address.ip()) +
+                        ",\"port_value\":" + std::to_string(host->address.port()) + "}}"
+                  : "{\"pipe\":{\"path\":" + quote(host->address_text) + "}}") +
+             ",\"hostname\":" + quote(host->hostname) +
+             ",\"weight\":" + std::to_string(host->weight) +
              ",\"health_status\":{\"eds_health_status\":\"HEALTHY\"}}";
       first_host = false;
     }
@@ -287,7 +309,8 @@ admin::Response Server::logging(const admin::Request& request) {
   for (const auto& [key, value] : request.query) {
     log::Level level;
     log::Component component;
-    if (!log::parseLevel(value, &level)) return {400, "text/plain; charset=UTF-8", "error: unknown logger level\n"};
+    if (!log::parseLevel(value, &level))
+      return {400, "text/plain; charset=UTF-8", "error: unknown logger level\n"};
     if (key == "level") {
       log::setLevel(level);
     } else if (log::parseComponent(key, &component)) {
@@ -299,7 +322,8 @@ admin::Response Server::logging(const admin::Request& request) {
   std::string out = "active loggers:\n";
   for (int i = 0; i < static_cast<int>(log::Component::kCount); ++i) {
     auto component = static_cast<log::Component>(i);
-    out += "  " + std::string(log::componentName(component)) + ": " + std::string(log::levelName(log::level(component))) + "\n";
+    out += "  " + std::string(log::componentName(component)) + ": " +
+           std::string(log::levelName(log::level(component))) + "\n";
   }
   return {200, "text/plain; charset=UTF-8", out};
 }
@@ -315,10 +339,13 @@ admin::Response Server::statsPage(const admin::Request& request, bool prometheus
     }
   }
   std::string format = prometheus ? "prometheus" : "text";
-  if (auto asked = request.query.find("format"); asked != request.query.end()) format = asked->second;
+  if (auto asked = request.query.find("format"); asked != request.query.end())
+    format = asked->second;
   if (format == "json") return {200, kJson, stats::renderJson(stats_, options)};
-  if (format == "prometheus") return {200, "text/plain; charset=UTF-8", stats::renderPrometheus(stats_, options)};
-  if (format == "text") return {200, "text/plain; charset=UTF-8", stats::renderText(stats_, options)};
+  if (format == "prometheus")
+    return {200, "text/plain; charset=UTF-8", stats::renderPrometheus(stats_, options)};
+  if (format == "text")
+    return {200, "text/plain; charset=UTF-8", stats::renderText(stats_, options)};
   return {400, "text/plain; charset=UTF-8", "usage: /stats?format=json|prometheus|text\n"};
 }
 
@@ -326,18 +353,23 @@ void Server::addAdminHandlers() {
   using admin::Request;
   using admin::Response;
   const std::string text = "text/plain; charset=UTF-8";
-  admin_.add("/ready", "print server state, return 200 if LIVE, otherwise return 503", false, [this, text](const Request&) {
-    bool live = stateName() == "LIVE";
-    return Response{static_cast<uint16_t>(live ? 200 : 503), text, stateName() + "\n"};
-  });
+  admin_.add("/ready", "print server state, return 200 if LIVE, otherwise return 503", false,
+             [this, text](const Request&) {
+               bool live = stateName() == "LIVE";
+               return Response{static_cast<uint16_t>(live ? 200 : 503), text, stateName() + "\n"};
+             });
   admin_.add("/server_info", "print server version/status information", false,
-             [this](const Request&) { return Response{200, kJson, serverInfo()}; });
-  admin_.add("/stats", "print server stats", false, [this](const Request& r) { return statsPage(r, false); });
+             [this](const Request&) {
+               return Response{200, kJson, serverInfo()};
+             });
+  admin_.add("/stats", "print server stats", false,
+             [this](const Request& r) { return statsPage(r, false); });
   admin_.add("/stats/prometheus", "print server stats in prometheus format", false,
              [this](const Request& r) { return statsPage(r, true); });
   admin_.add("/clusters", "upstream cluster status", false, [this, text](const Request& r) {
     auto format = r.query.find("format");
-    if (format != r.query.end() && format->second == "json") return Response{200, kJson, clustersJson()};
+    if (format != r.query.end() && format->second == "json")
+      return Response{200, kJson, clustersJson()};
     return Response{200, text, clustersText()};
   });
   admin_.add("/listeners", "print listener info", false, [this, text](const Request& r) {
@@ -348,7 +380,8 @@ void Server::addAdminHandlers() {
     for (const auto& listener : listeners_->all()) {
       for (const net::Address& address : listener->addresses) {
         if (json) {
-          out += std::string(first ? "" : ",") + "{\"name\":" + quote(listener->name) + ",\"local_address\":" +
+          out += std::string(first ? "" : ",") + "{\"name\":" + quote(listener->name) +
+                 ",\"local_address\":" +
                  (address.isIp() ? "{\"socket_address\":{\"address\":" + quote(address.ip()) +
                                        ",\"port_value\":" + std::to_string(address.port()) + "}}"
                                  : "{\"pipe\":{\"path\":" + quote(address.toString()) + "}}") +
@@ -363,25 +396,32 @@ void Server::addAdminHandlers() {
     return Response{200, text, out};
   });
   admin_.add("/config_dump", "dump current configuration", false, [this, text](const Request& r) {
-    if (!r.query.empty()) return Response{400, text, "parameters of /config_dump are not supported by Gatehouse yet\n"};
+    if (!r.query.empty())
+      return Response{400, text, "parameters of /config_dump are not supported by Gatehouse yet\n"};
     return Response{200, kJson,
-                    "{\"configs\":[{\"@type\":\"type.googleapis.com/envoy.admin.v3.BootstrapConfigDump\",\"bootstrap\":" +
+                    "{\"configs\":[{\"@type\":\"type.googleapis.com/"
+                    "envoy.admin.v3.BootstrapConfigDump\",\"bootstrap\":" +
                         toJson(bootstrap_) + "}]}\n"};
   });
-  admin_.add("/logging", "query/change logging levels", true, [this](const Request& r) { return logging(r); });
+  admin_.add("/logging", "query/change logging levels", true,
+             [this](const Request& r) { return logging(r); });
   admin_.add("/memory", "print current allocation/heap usage", false, [](const Request&) {
     struct mallinfo2 info = ::mallinfo2();
-    return Response{200, kJson, "{\n \"allocated\": \"" + std::to_string(info.uordblks + info.hblkhd) + "\",\n \"heap_size\": \"" +
-                                    std::to_string(info.arena + info.hblkhd) + "\"\n}\n"};
+    return Response{200, kJson,
+                    "{\n \"allocated\": \"" + std::to_string(info.uordblks + info.hblkhd) +
+                        "\",\n \"heap_size\": \"" + std::to_string(info.arena + info.hblkhd) +
+                        "\"\n}\n"};
   });
-  admin_.add("/healthcheck/fail", "cause the server to fail health checks", true, [this, text](const Request&) {
-    lifecycle_.health_failed = true;
-    return Response{200, text, "OK\n"};
-  });
-  admin_.add("/healthcheck/ok", "cause the server to pass health checks", true, [this, text](const Request&) {
-    lifecycle_.health_failed = false;
-    return Response{200, text, "OK\n"};
-  });
+  admin_.add("/healthcheck/fail", "cause the server to fail health checks", true,
+             [this, text](const Request&) {
+               lifecycle_.health_failed = true;
+               return Response{200, text, "OK\n"};
+             });
+  admin_.add("/healthcheck/ok", "cause the server to pass health checks", true,
+             [this, text](const Request&) {
+               lifecycle_.health_failed = false;
+               return Response{200, text, "OK\n"};
+             });
   admin_.add("/drain_listeners", "drain listeners", true, [this, text](const Request& r) {
     drain(!r.query.contains("graceful"));
     return Response{200, text, "OK\n"};

@@ -18,14 +18,16 @@
 
 namespace gatehouse::server {
 
-// A whole gateway: main worker (the thread that calls run()), N workers, admin. Start-up order: configuration, clusters, listeners
-// (compiled and bound), admin, workers. Nothing accepts before everything is compiled.
+// A whole gateway: main worker (the thread that calls run()), N workers, admin. Start-up order:
+// configuration, clusters, listeners (compiled and bound), admin, workers. Nothing accepts before
+// everything is compiled.
 class Server {
  public:
   explicit Server(const Options& options);
   ~Server();
 
-  // Loads, compiles and binds everything; false: `errors()` says why, one "file:line:column: path: reason" a line.
+  // Loads, compiles and binds everything; false: `errors()` says why, one "file:line:column: path:
+  // reason" a line.
   bool initialize();
   const std::string& errors() const { return errors_; }
   // Serves until a drain has ended. Returns the exit code.

@@ -13,7 +13,8 @@ ClusterStats::ClusterStats(stats::Scope& s)
       upstream_cx_destroy_local(s.counter("upstream_cx_destroy_local")),
       upstream_cx_destroy_remote(s.counter("upstream_cx_destroy_remote")),
       upstream_cx_destroy_with_active_rq(s.counter("upstream_cx_destroy_with_active_rq")),
-      upstream_cx_destroy_local_with_active_rq(s.counter("upstream_cx_destroy_local_with_active_rq")),
+      upstream_cx_destroy_local_with_active_rq(
+          s.counter("upstream_cx_destroy_local_with_active_rq")),
       upstream_cx_destroy_remote_with_active_rq(
           s.counter("upstream_cx_destroy_remote_with_active_rq")),
       upstream_cx_overflow(s.counter("upstream_cx_overflow")),

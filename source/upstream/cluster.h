@@ -41,16 +41,18 @@ struct Host {
 struct ClusterStats {
   explicit ClusterStats(stats::Scope& scope);
 
-  stats::Counter upstream_cx_total, upstream_cx_http1_total, upstream_cx_connect_fail, upstream_cx_connect_timeout,
-      upstream_cx_destroy, upstream_cx_destroy_local, upstream_cx_destroy_remote, upstream_cx_destroy_with_active_rq,
-      upstream_cx_destroy_local_with_active_rq, upstream_cx_destroy_remote_with_active_rq, upstream_cx_overflow,
-      upstream_cx_protocol_error, upstream_cx_rx_bytes_total, upstream_cx_tx_bytes_total, upstream_cx_max_requests,
-      upstream_cx_idle_timeout, upstream_cx_none_healthy;
+  stats::Counter upstream_cx_total, upstream_cx_http1_total, upstream_cx_connect_fail,
+      upstream_cx_connect_timeout, upstream_cx_destroy, upstream_cx_destroy_local,
+      upstream_cx_destroy_remote, upstream_cx_destroy_with_active_rq,
+      upstream_cx_destroy_local_with_active_rq, upstream_cx_destroy_remote_with_active_rq,
+      upstream_cx_overflow, upstream_cx_protocol_error, upstream_cx_rx_bytes_total,
+      upstream_cx_tx_bytes_total, upstream_cx_max_requests, upstream_cx_idle_timeout,
+      upstream_cx_none_healthy;
   stats::Gauge upstream_cx_active;
   stats::Counter upstream_rq_total, upstream_rq_pending_total, upstream_rq_pending_overflow,
-      upstream_rq_pending_failure_eject, upstream_rq_cancelled, upstream_rq_timeout, upstream_rq_rx_reset,
-      upstream_rq_tx_reset, upstream_rq_completed, upstream_rq_1xx, upstream_rq_2xx, upstream_rq_3xx, upstream_rq_4xx,
-      upstream_rq_5xx;
+      upstream_rq_pending_failure_eject, upstream_rq_cancelled, upstream_rq_timeout,
+      upstream_rq_rx_reset, upstream_rq_tx_reset, upstream_rq_completed, upstream_rq_1xx,
+      upstream_rq_2xx, upstream_rq_3xx, upstream_rq_4xx, upstream_rq_5xx;
   stats::Gauge upstream_rq_active, upstream_rq_pending_active, membership_total, membership_healthy;
   stats::Histogram upstream_rq_time, upstream_cx_connect_ms, upstream_cx_length_ms;
 };
@@ -70,17 +72,20 @@ struct ClusterSettings {
   codec::h1::ClientOptions http1;
 };
 
-// A cluster's run-time state that all workers see: hosts, limits, statistics. Made on main, shared, outlives configuration epochs
-// (contracts 8). Pools and the balancer's position are per worker: WorkerCluster.
+// A cluster's run-time state that all workers see: hosts, limits, statistics. Made on main, shared,
+// outlives configuration epochs (contracts 8). Pools and the balancer's position are per worker:
+// WorkerCluster.
 class Cluster {
  public:
-  Cluster(ClusterSettings settings, std::vector<std::unique_ptr<Host>> hosts, stats::StatsStore& store, uint32_t workers);
+  Cluster(ClusterSettings settings, std::vector<std::unique_ptr<Host>> hosts,
+          stats::StatsStore& store, uint32_t workers);
 
   const ClusterSettings& settings() const { return settings_; }
   const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
   ClusterStats& stats() { return stats_; }
   stats::Scope& scope() { return *scope_; }
-  // Counter upstream_rq_<code>; made for all codes at load so that a request makes no name. 100..599.
+  // Counter upstream_rq_<code>; made for all codes at load so that a request makes no name.
+  // 100..599.
   void countCode(uint16_t code);
 
   ProcessLimit connections;

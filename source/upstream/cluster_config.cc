@@ -1,8 +1,8 @@
 #include "source/upstream/cluster_config.h"
 
-#include <google/protobuf/duration.pb.h>
-
 #include <utility>
+
+#include <google/protobuf/duration.pb.h>
 
 #include "api/envoy/config/cluster/v3/cluster.pb.h"
 #include "api/envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
@@ -21,33 +21,41 @@ std::chrono::milliseconds millis(const google::protobuf::Duration& d) {
   return std::chrono::milliseconds(d.seconds() * 1000 + d.nanos() / 1'000'000);
 }
 
-absl::Status parseHttpOptions(const google::protobuf::Any& any, const std::string& path, ClusterSettings& settings) {
+absl::Status parseHttpOptions(const google::protobuf::Any& any, const std::string& path,
+                              ClusterSettings& settings) {
   envoy::extensions::upstreams::http::v3::HttpProtocolOptions options;
   if (any.type_url().find(kHttpOptions) == std::string::npos) {
     return bad(path, std::string("the type must be ") + kHttpOptions);
   }
-  if (!any.UnpackTo(&options)) return bad(path, "the bytes are no valid " + std::string(kHttpOptions));
-  if (!options.has_explicit_http_config()) return bad(path + ".explicit_http_config", "the field is required");
+  if (!any.UnpackTo(&options))
+    return bad(path, "the bytes are no valid " + std::string(kHttpOptions));
+  if (!options.has_explicit_http_config())
+    return bad(path + ".explicit_http_config", "the field is required");
   const auto& common = options.common_http_protocol_options();
   if (common.has_idle_timeout()) settings.idle_timeout = millis(common.idle_timeout());
-  if (common.has_max_headers_count()) settings.http1.max_fields = common.max_headers_count().value();
+  if (common.has_max_headers_count())
+    settings.http1.max_fields = common.max_headers_count().value();
   if (common.has_max_requests_per_connection()) {
     settings.max_requests_per_connection = common.max_requests_per_connection().value();
   }
   if (common.headers_with_underscores_action() != 0) {
-    return bad(path + ".common_http_protocol_options.headers_with_underscores_action", "has no effect on upstream connections");
+    return bad(path + ".common_http_protocol_options.headers_with_underscores_action",
+               "has no effect on upstream connections");
   }
   const auto& http1 = options.explicit_http_config().http_protocol_options();
   settings.http1.enable_trailers = http1.enable_trailers();
   settings.http1.proper_case = http1.header_key_format().has_proper_case_words();
-  if (http1.accept_http_10() || !http1.default_host_for_http_10().empty() || http1.has_allow_absolute_url()) {
+  if (http1.accept_http_10() || !http1.default_host_for_http_10().empty() ||
+      http1.has_allow_absolute_url()) {
     return bad(path + ".explicit_http_config.http_protocol_options",
-               "accept_http_10, default_host_for_http_10 and allow_absolute_url have no effect on upstream connections");
+               "accept_http_10, default_host_for_http_10 and allow_absolute_url have no effect on "
+               "upstream connections");
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Host>> parseHost(const envoy::config::endpoint::v3::LbEndpoint& config, const std::string& path) {
+absl::StatusOr<std::unique_ptr<Host>> parseHost(
+    const envoy::config::endpoint::v3::LbEndpoint& config, const std::string& path) {
   auto host = std::make_unique<Host>();
   if (!config.has_endpoint()) return bad(path + ".endpoint", "the field is required");
   const auto& address = config.endpoint().address();
@@ -83,14 +91,19 @@ absl::StatusOr<ParsedCluster> parseCluster(const envoy::config::cluster::v3::Clu
   }
   int index = 0;
   for (const auto& thresholds : config.circuit_breakers().thresholds()) {
-    if (index++ != 0) return bad("circuit_breakers.thresholds[1]", "only one entry, for the DEFAULT priority, is supported");
-    if (thresholds.has_max_connections()) settings.max_connections = thresholds.max_connections().value();
-    if (thresholds.has_max_pending_requests()) settings.max_pending_requests = thresholds.max_pending_requests().value();
+    if (index++ != 0)
+      return bad("circuit_breakers.thresholds[1]",
+                 "only one entry, for the DEFAULT priority, is supported");
+    if (thresholds.has_max_connections())
+      settings.max_connections = thresholds.max_connections().value();
+    if (thresholds.has_max_pending_requests())
+      settings.max_pending_requests = thresholds.max_pending_requests().value();
     if (thresholds.has_max_requests()) settings.max_requests = thresholds.max_requests().value();
   }
   for (const auto& [key, any] : config.typed_extension_protocol_options()) {
     std::string path = "typed_extension_protocol_options[\"" + key + "\"]";
-    if (key != kHttpOptions) return bad(path, std::string("unknown key; the only one is ") + kHttpOptions);
+    if (key != kHttpOptions)
+      return bad(path, std::string("unknown key; the only one is ") + kHttpOptions);
     absl::Status status = parseHttpOptions(any, path, settings);
     if (!status.ok()) return status;
   }
@@ -98,8 +111,8 @@ absl::StatusOr<ParsedCluster> parseCluster(const envoy::config::cluster::v3::Clu
   for (const auto& group : config.load_assignment().endpoints()) {
     int endpoint = 0;
     for (const auto& one : group.lb_endpoints()) {
-      auto host = parseHost(one, "load_assignment.endpoints[" + std::to_string(locality) + "].lb_endpoints[" +
-                                     std::to_string(endpoint++) + "]");
+      auto host = parseHost(one, "load_assignment.endpoints[" + std::to_string(locality) +
+                                     "].lb_endpoints[" + std::to_string(endpoint++) + "]");
       if (!host.ok()) return host.status();
       (*host)->index = static_cast<uint32_t>(parsed.hosts.size());
       (*host)->region = group.locality().region();

@@ -9,7 +9,8 @@
 namespace gatehouse::upstream {
 
 WorkerCluster::WorkerCluster(Cluster& cluster, uint32_t worker)
-    : cluster_(cluster), next_(cluster.hosts().empty() ? 0 : worker % static_cast<uint32_t>(cluster.hosts().size())) {
+    : cluster_(cluster),
+      next_(cluster.hosts().empty() ? 0 : worker % static_cast<uint32_t>(cluster.hosts().size())) {
   bool equal = true;
   for (const auto& host : cluster.hosts()) {
     pools_.push_back(std::make_unique<HostPool>(cluster, *host, worker));
@@ -26,7 +27,8 @@ HostPool* WorkerCluster::pick() {
     if (++next_ == pools_.size()) next_ = 0;
     return pool;
   }
-  // Smooth weighted round robin: over total_weight_ picks each host is chosen exactly weight times, spread out.
+  // Smooth weighted round robin: over total_weight_ picks each host is chosen exactly weight times,
+  // spread out.
   size_t best = 0;
   for (size_t i = 0; i < pools_.size(); ++i) {
     current_[i] += pools_[i]->host().weight;
@@ -45,7 +47,8 @@ struct ClusterManager::PerWorker {
   std::vector<std::unique_ptr<WorkerCluster>> clusters;
 };
 
-ClusterManager::ClusterManager(stats::StatsStore& store, uint32_t workers) : store_(store), workers_(workers) {
+ClusterManager::ClusterManager(stats::StatsStore& store, uint32_t workers)
+    : store_(store), workers_(workers) {
   for (uint32_t i = 0; i < workers; ++i) per_worker_.push_back(std::make_unique<PerWorker>());
 }
 
@@ -55,7 +58,8 @@ absl::Status ClusterManager::add(const envoy::config::cluster::v3::Cluster& conf
   auto parsed = parseCluster(config);
   if (!parsed.ok()) return parsed.status();
   if (exists(parsed->settings.name)) {
-    return absl::InvalidArgumentError("name: a cluster named '" + parsed->settings.name + "' exists already");
+    return absl::InvalidArgumentError("name: a cluster named '" + parsed->settings.name +
+                                      "' exists already");
   }
   for (auto& host : parsed->hosts) {
     host->stats.cx_total = store_.anonymousCounter();
@@ -67,8 +71,8 @@ absl::Status ClusterManager::add(const envoy::config::cluster::v3::Cluster& conf
     host->stats.rq_timeout = store_.anonymousCounter();
     host->stats.rq_active = store_.anonymousGauge();
   }
-  order_.push_back(
-      std::make_unique<Cluster>(std::move(parsed->settings), std::move(parsed->hosts), store_, workers_));
+  order_.push_back(std::make_unique<Cluster>(std::move(parsed->settings), std::move(parsed->hosts),
+                                             store_, workers_));
   clusters_.emplace(order_.back()->settings().name, static_cast<uint32_t>(order_.size() - 1));
   return absl::OkStatus();
 }

@@ -15,7 +15,8 @@ class Cluster;
 
 namespace gatehouse::upstream {
 
-// A worker's side of a cluster: the balancer's position and a pool per host. Made on the worker at first use, destroyed on it.
+// A worker's side of a cluster: the balancer's position and a pool per host. Made on the worker at
+// first use, destroyed on it.
 class WorkerCluster {
  public:
   WorkerCluster(Cluster& cluster, uint32_t worker);
@@ -45,7 +46,8 @@ class ClusterManager {
   // For admin: in configuration order.
   const std::vector<std::unique_ptr<Cluster>>& all() const { return order_; }
 
-  // On a worker: its side of the cluster, null if there is none of that name. Views of the calling worker only.
+  // On a worker: its side of the cluster, null if there is none of that name. Views of the calling
+  // worker only.
   WorkerCluster* forWorker(std::string_view name);
   // On a worker, before its loop ends: closes every connection of its pools.
   void shutdownWorker();

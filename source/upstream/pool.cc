@@ -8,13 +8,16 @@ namespace {
 
 uint64_t millisSince(event::MonoTime then) {
   auto spent = event::Worker::current().now() - then;
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
 }
 
 }  // namespace
 
 HttpConnection::HttpConnection(HostPool& pool, const net::Address& remote)
-    : pool_(pool), codec_(pool.cluster().settings().http1), started_(event::Worker::current().now()) {
+    : pool_(pool),
+      codec_(pool.cluster().settings().http1),
+      started_(event::Worker::current().now()) {
   ClusterStats& stats = pool.cluster().stats();
   stats.upstream_cx_total.inc();
   stats.upstream_cx_http1_total.inc();
@@ -68,7 +71,8 @@ void HttpConnection::onConnected() noexcept {
 
 void HttpConnection::onData(buffer::Buffer& in, bool end) noexcept {
   if (active_ == nullptr) {
-    // Unasked bytes would be taken for the next request's answer: such a connection is never used again.
+    // Unasked bytes would be taken for the next request's answer: such a connection is never used
+    // again.
     if (!in.empty()) pool_.cluster().stats().upstream_cx_protocol_error.inc();
     in.clear();
     close(end ? net::CloseReason::kRemoteFin : net::CloseReason::kProtocol);
@@ -91,20 +95,24 @@ void HttpConnection::onData(buffer::Buffer& in, bool end) noexcept {
     return;
   }
   if (end) {
-    // A paused stream still has bytes to read; the connection delivers the end again when they are taken.
+    // A paused stream still has bytes to read; the connection delivers the end again when they are
+    // taken.
     if (result.code == codec::Ingest::kBlocked && active_ != nullptr) return;
     close(net::CloseReason::kRemoteFin);
   }
 }
 
-size_t HttpConnection::produce(buffer::Buffer& out, size_t room) noexcept { return codec_.produce(out, room); }
+size_t HttpConnection::produce(buffer::Buffer& out, size_t room) noexcept {
+  return codec_.produce(out, room);
+}
 
 void HttpConnection::onFlushed() noexcept {
   if (active_ != nullptr) active_->onSendRoom();
 }
 
 void HttpConnection::requestEnded() {
-  // An answer before the request is complete: what is left of the request can never be sent, so the connection goes.
+  // An answer before the request is complete: what is left of the request can never be sent, so the
+  // connection goes.
   if (!active_->request_sent_) {
     releaseActive();
     close(net::CloseReason::kLocal);
@@ -112,7 +120,8 @@ void HttpConnection::requestEnded() {
   }
   releaseActive();
   const ClusterSettings& settings = pool_.cluster().settings();
-  if (settings.max_requests_per_connection != 0 && served_ >= settings.max_requests_per_connection) {
+  if (settings.max_requests_per_connection != 0 &&
+      served_ >= settings.max_requests_per_connection) {
     pool_.cluster().stats().upstream_cx_max_requests.inc();
     close(net::CloseReason::kLocal);
     return;
@@ -165,7 +174,7 @@ void HttpConnection::onClosed(net::CloseReason why, int) noexcept {
     releaseActive();
     if (!ended) {
       if (remote) stats.upstream_rq_rx_reset.inc();
-      request.onReset(why == net::CloseReason::kReset ? codec::Abort::kConnectionReset
+      request.onReset(why == net::CloseReason::kReset      ? codec::Abort::kConnectionReset
                       : why == net::CloseReason::kProtocol ? codec::Abort::kProtocol
                                                            : codec::Abort::kConnectionLost,
                       {});
@@ -284,8 +293,9 @@ void HostPool::leave(UpstreamRequest& request) {
 void HostPool::connectOne() {
   if (!cluster_.connections.take(worker_)) {
     cluster_.stats().upstream_cx_overflow.inc();
-    // As long as some connection exists a waiter is served when it frees; with none at all one is opened beyond the limit, or
-    // the waiter would starve behind other workers' connections (as Envoy does).
+    // As long as some connection exists a waiter is served when it frees; with none at all one is
+    // opened beyond the limit, or the waiter would starve behind other workers' connections (as
+    // Envoy does).
     if (connecting_ != 0 || !busy_.empty()) return;
     cluster_.connections.takeBeyond(worker_);
   }
@@ -318,7 +328,8 @@ void HostPool::onIdle(HttpConnection& connection) {
   connection.armIdleTimer();
 }
 
-void HostPool::onGone(HttpConnection&, bool while_connecting, PoolFailure why, std::string_view reason) {
+void HostPool::onGone(HttpConnection&, bool while_connecting, PoolFailure why,
+                      std::string_view reason) {
   if (while_connecting) {
     // As Envoy: a failed connect fails everything that waits for this host.
     base::IntrusiveList<UpstreamRequest, WaitTag> failed;

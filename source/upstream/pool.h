@@ -14,8 +14,9 @@ namespace gatehouse::upstream {
 
 class HostPool;
 
-// One upstream HTTP/1 connection of a worker: user of its net::Connection, receiver of its codec's events, owned by its pool until it
-// closes, freed in step 8. A connection serves one request at a time; one whose peer closed or that has surplus bytes is never reused.
+// One upstream HTTP/1 connection of a worker: user of its net::Connection, receiver of its codec's
+// events, owned by its pool until it closes, freed in step 8. A connection serves one request at a
+// time; one whose peer closed or that has surplus bytes is never reused.
 class HttpConnection final : public net::ConnectionUser,
                              public codec::CodecEvents,
                              public event::Reapable,
@@ -74,14 +75,15 @@ class HttpConnection final : public net::ConnectionUser,
   bool in_ingest_ = false;
 };
 
-// The connections of one worker to one host, and the requests that wait for one. An idle connection is taken newest first, so that
-// surplus ones reach their idle time. One thread.
+// The connections of one worker to one host, and the requests that wait for one. An idle connection
+// is taken newest first, so that surplus ones reach their idle time. One thread.
 class HostPool {
  public:
   HostPool(Cluster& cluster, Host& host, uint32_t worker);
   ~HostPool();
 
-  // Attaches the request to an idle connection at once (onPoolReady from inside), queues it, or fails it (onPoolFailure from inside).
+  // Attaches the request to an idle connection at once (onPoolReady from inside), queues it, or
+  // fails it (onPoolFailure from inside).
   void start(UpstreamRequest& request);
   void leave(UpstreamRequest& request);  // a waiting request was cancelled
   // Closes idle connections; busy ones after their request.
@@ -93,8 +95,9 @@ class HostPool {
 
  private:
   friend class HttpConnection;
-  void onIdle(HttpConnection& connection);        // connected, or finished a request
-  void onGone(HttpConnection& connection, bool while_connecting, PoolFailure why, std::string_view reason);
+  void onIdle(HttpConnection& connection);  // connected, or finished a request
+  void onGone(HttpConnection& connection, bool while_connecting, PoolFailure why,
+              std::string_view reason);
   void connectOne();
   bool attachWaiting(HttpConnection& connection);
 

@@ -7,14 +7,18 @@
 
 namespace gatehouse::upstream {
 
-// A limit of the whole process (circuit breaker thresholds) that workers take from without sharing a cache line per request:
-// a worker leases max(1, free / (8 x workers)) units at a time and gives back what it does not need. Limits below 64 x workers are
-// counted exactly in the shared number, so that e.g. `max_requests: 1` holds with four workers. take/give on the worker whose index is
+// A limit of the whole process (circuit breaker thresholds) that workers take from without sharing
+// a cache line per request: a worker leases max(1, free / (8 x workers)) units at a time and gives
+// back what it does not need. Limits below 64 x workers are counted exactly in the shared number,
+// so that e.g. `max_requests: 1` holds with four workers. take/give on the worker whose index is
 // given; used() anywhere.
 class ProcessLimit {
  public:
   ProcessLimit(uint64_t limit, uint32_t workers)
-      : limit_(limit), workers_(workers), exact_(limit < 64ull * workers), leases_(std::make_unique<Lease[]>(workers)) {}
+      : limit_(limit),
+        workers_(workers),
+        exact_(limit < 64ull * workers),
+        leases_(std::make_unique<Lease[]>(workers)) {}
 
   bool take(uint32_t worker) {
     if (exact_) return takeShared(1) == 1;

@@ -15,15 +15,17 @@ class HostPool;
 struct Host;
 
 enum class PoolFailure : uint8_t {
-  kOverflow,        // a circuit breaker is open
-  kConnectFailed,   // refused, reset or otherwise not established
+  kOverflow,       // a circuit breaker is open
+  kConnectFailed,  // refused, reset or otherwise not established
   kConnectTimeout,
 };
 
-// One request towards one host, a member of whoever sends it (the router's attempt). Legal sequence: start -> (onPoolReady |
-// onPoolFailure); after onPoolReady the codec's sequence: onInterim* onHead onBody* onTrailers? with end exactly once, or onReset exactly
-// once. Nothing follows an end together with a completely sent request, onReset, onPoolFailure or cancel(). onPoolReady may come from inside
-// HostPool::start(). The object must live until step 8 of the turn in which it ended.
+// One request towards one host, a member of whoever sends it (the router's attempt). Legal
+// sequence: start -> (onPoolReady | onPoolFailure); after onPoolReady the codec's sequence:
+// onInterim* onHead onBody* onTrailers? with end exactly once, or onReset exactly once. Nothing
+// follows an end together with a completely sent request, onReset, onPoolFailure or cancel().
+// onPoolReady may come from inside HostPool::start(). The object must live until step 8 of the turn
+// in which it ended.
 class UpstreamRequest : public codec::Stream, public base::ListLink<struct WaitTag> {
  public:
   virtual void onPoolReady() noexcept = 0;

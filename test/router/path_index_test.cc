@@ -34,7 +34,8 @@ TEST(PathIndex, AgreesWithALinearScan) {
     for (int i = 0; i < 50; ++i) {
       std::string path = word();
       auto matches = [&](uint32_t r) {
-        return rules[r].kind == 0 ? path == rules[r].text : path.starts_with(rules[r].text) && rules[r].text.size() != 3;
+        return rules[r].kind == 0 ? path == rules[r].text
+                                  : path.starts_with(rules[r].text) && rules[r].text.size() != 3;
       };
       int expected = -1;
       for (uint32_t r = 0; r < rules.size() && expected < 0; ++r) {

@@ -1,12 +1,13 @@
-// Every external library links and works in one binary: a missing or clashing package shows here first.
+// Every external library links and works in one binary: a missing or clashing package shows here
+// first.
 #include <gtest/gtest.h>
 #include <llhttp.h>
 #include <nghttp2/nghttp2.h>
 #include <re2/re2.h>
 #include <spdlog/spdlog.h>
-#include <yaml-cpp/yaml.h>
 
 #include <boost/asio/io_context.hpp>
+#include <yaml-cpp/yaml.h>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"

@@ -1,6 +1,8 @@
-// A small HTTP/1.1 origin for quickstart and benchmarks. It shares no code with the gateway, so a fault of ours cannot hide in it.
+// A small HTTP/1.1 origin for quickstart and benchmarks. It shares no code with the gateway, so a
+// fault of ours cannot hide in it.
 //   origin --port N [--name X]
-//   GET /bytes/N  answers N bytes; anything else a text that shows the request. Request bodies are read and thrown away.
+//   GET /bytes/N  answers N bytes; anything else a text that shows the request. Request bodies are
+//   read and thrown away.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -60,11 +62,14 @@ void answer(Client& client, std::string_view head) {
     body.assign(std::strtoull(std::string(target.substr(7)).c_str(), nullptr, 10), 'x');
     type = "application/octet-stream";
   } else {
-    body = "Hello from " + g_name + ". It received:\n\n" + std::string(head.substr(0, head.size() - 2));
+    body = "Hello from " + g_name + ". It received:\n\n" +
+           std::string(head.substr(0, head.size() - 2));
   }
   client.close = equalsIgnoreCase(header(head, "connection"), "close");
-  client.out += "HTTP/1.1 200 OK\r\nserver: " + g_name + "\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: " + type +
-                "\r\ncontent-length: " + std::to_string(body.size()) + "\r\n" + (client.close ? "connection: close\r\n" : "") + "\r\n";
+  client.out += "HTTP/1.1 200 OK\r\nserver: " + g_name +
+                "\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: " + type +
+                "\r\ncontent-length: " + std::to_string(body.size()) + "\r\n" +
+                (client.close ? "connection: close\r\n" : "") + "\r\n";
   if (!is_head) client.out += body;
 }
 
@@ -118,7 +123,8 @@ int main(int argc, char** argv) {
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   at.sin_port = htons(static_cast<uint16_t>(port));
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof(at)) != 0 || ::listen(listener, 4096) != 0) {
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof(at)) != 0 ||
+      ::listen(listener, 4096) != 0) {
     std::fprintf(stderr, "origin: cannot listen on 127.0.0.1:%d: %s\n", port, std::strerror(errno));
     return 1;
   }
@@ -137,7 +143,8 @@ int main(int argc, char** argv) {
     int n = ::epoll_wait(set, events, 128, -1);
     for (int i = 0; i < n; ++i) {
       if (events[i].data.ptr == nullptr) {
-        for (int fd; (fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
+        for (int fd;
+             (fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
           auto* made = new Client{.fd = fd, .in = {}, .out = {}};
           event.events = EPOLLIN;
           event.data.ptr = made;
@@ -156,7 +163,8 @@ int main(int argc, char** argv) {
         }
       }
       if (!gone && !client->out.empty()) {
-        ssize_t sent = ::send(client->fd, client->out.data() + client->sent, client->out.size() - client->sent, MSG_NOSIGNAL);
+        ssize_t sent = ::send(client->fd, client->out.data() + client->sent,
+                              client->out.size() - client->sent, MSG_NOSIGNAL);
         if (sent > 0) client->sent += static_cast<size_t>(sent);
         if (client->sent == client->out.size()) {
           client->out.clear();
@@ -165,7 +173,8 @@ int main(int argc, char** argv) {
         gone = (sent < 0 && errno != EAGAIN) || (client->out.empty() && client->close);
         event.events = client->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT;
         event.data.ptr = client;
-        if (!client->out.empty() || (events[i].events & EPOLLOUT)) ::epoll_ctl(set, EPOLL_CTL_MOD, client->fd, &event);
+        if (!client->out.empty() || (events[i].events & EPOLLOUT))
+          ::epoll_ctl(set, EPOLL_CTL_MOD, client->fd, &event);
       }
       if (gone) {
         ::close(client->fd);

@@ -14,7 +14,8 @@ Ingest ClientCodec::fail(CodecEvents& events, const char* details) noexcept {
   body_.stop();
   Stream* stream = stream_;
   stream_ = nullptr;
-  if (stream != nullptr && !response_done_) events.onAbort(*stream, Abort::kProtocol, {502, details});
+  if (stream != nullptr && !response_done_)
+    events.onAbort(*stream, Abort::kProtocol, {502, details});
   return {Ingest::kFatal, {502, details}};
 }
 
@@ -61,7 +62,8 @@ Ingest ClientCodec::ingest(buffer::Buffer& in, bool end, CodecEvents& events) no
   }
   buffer::Buffer piece;
   http::HeaderMap* trailers = nullptr;
-  BodyReader::Result result = body_.read(in, stream.credit, piece, *stream.arena, options_->max_fields, &trailers);
+  BodyReader::Result result =
+      body_.read(in, stream.credit, piece, *stream.arena, options_->max_fields, &trailers);
   switch (result) {
     case BodyReader::Result::kMore:
       if (end) {
@@ -112,7 +114,8 @@ Ingest ClientCodec::readHead(buffer::Buffer& in, CodecEvents& events, bool* comp
   for (;;) {
     if (in.empty()) return {};
     std::string_view view = in.front();
-    if (view.size() < in.length()) view = in.linearize(std::min<size_t>(in.length(), options_->max_head_bytes));
+    if (view.size() < in.length())
+      view = in.linearize(std::min<size_t>(in.length(), options_->max_head_bytes));
     size_t next = 0;
     size_t length = sectionLength(view, scanned_, &next);
     if (length == 0 ? view.size() >= options_->max_head_bytes : length > options_->max_head_bytes) {
@@ -142,7 +145,8 @@ Ingest ClientCodec::readHead(buffer::Buffer& in, CodecEvents& events, bool* comp
     Framing framing;
     bool bodiless = stream.head_request || head.status == 204 || head.status == 304;
     if (facts.transfer_encodings != 0) {
-      if (facts.has_length || facts.transfer_encodings > 1 || !facts.chunked || head.version == http::Version::kHttp10) {
+      if (facts.has_length || facts.transfer_encodings > 1 || !facts.chunked ||
+          head.version == http::Version::kHttp10) {
         return fail(events, "http1.codec_error");
       }
       if (!bodiless) framing.kind = Framing::kChunked;
@@ -151,8 +155,9 @@ Ingest ClientCodec::readHead(buffer::Buffer& in, CodecEvents& events, bool* comp
       framing.length = facts.length;
     }
     keep_alive_ = keep_alive_ && framing.kind != Framing::kUntilClose &&
-                  (head.version == http::Version::kHttp10 ? facts.connection_keep_alive && !facts.connection_close
-                                                          : !facts.connection_close);
+                  (head.version == http::Version::kHttp10
+                       ? facts.connection_keep_alive && !facts.connection_close
+                       : !facts.connection_close);
     head_read_ = true;
     *complete = true;
     body_.start(framing);
@@ -166,7 +171,8 @@ Ingest ClientCodec::readHead(buffer::Buffer& in, CodecEvents& events, bool* comp
   }
 }
 
-void ClientCodec::sendRequestHead(Stream& stream, const http::RequestHead& head, bool end) noexcept {
+void ClientCodec::sendRequestHead(Stream& stream, const http::RequestHead& head,
+                                  bool end) noexcept {
   GATEHOUSE_ASSERT(stream_ == nullptr);
   stream_ = &stream;
   head_read_ = response_done_ = false;
@@ -197,8 +203,12 @@ void ClientCodec::sendRequestHead(Stream& stream, const http::RequestHead& head,
   writeRequestHead(out_, head, extras);
 }
 
-void ClientCodec::sendInterim(Stream&, const http::ResponseHead&) noexcept { GATEHOUSE_ASSERT(false); }
-void ClientCodec::sendResponseHead(Stream&, const http::ResponseHead&, bool) noexcept { GATEHOUSE_ASSERT(false); }
+void ClientCodec::sendInterim(Stream&, const http::ResponseHead&) noexcept {
+  GATEHOUSE_ASSERT(false);
+}
+void ClientCodec::sendResponseHead(Stream&, const http::ResponseHead&, bool) noexcept {
+  GATEHOUSE_ASSERT(false);
+}
 
 void ClientCodec::sendBody(Stream& stream, buffer::Buffer& take, bool end) noexcept {
   if (stream_ != &stream || request_sent_) {

@@ -15,8 +15,8 @@ struct ClientOptions {
   bool proper_case = false;
 };
 
-// HTTP/1.1, client side. One request at a time. Any byte that is not part of the answer to the current request makes the connection
-// unusable (response queue poisoning).
+// HTTP/1.1, client side. One request at a time. Any byte that is not part of the answer to the
+// current request makes the connection unusable (response queue poisoning).
 class ClientCodec final : public Codec {
  public:
   static constexpr int kMaxInterim = 100;

@@ -12,7 +12,8 @@ namespace {
 using http::HeaderId;
 namespace chars = http::chars;
 
-// Takes the next line off `rest` (without its end). False: the line holds a CR that is not part of its end, or has no end.
+// Takes the next line off `rest` (without its end). False: the line holds a CR that is not part of
+// its end, or has no end.
 bool takeLine(std::string_view& rest, std::string_view* line) {
   const void* newline = std::memchr(rest.data(), '\n', rest.size());
   if (newline == nullptr) return false;
@@ -41,7 +42,8 @@ void noteLength(std::string_view value, FieldFacts& facts) {
   do {
     size_t comma = value.find(',', at);
     uint64_t length = 0;
-    if (!parseLength(http::trim(value.substr(at, comma - at)), &length) || (facts.has_length && facts.length != length)) {
+    if (!parseLength(http::trim(value.substr(at, comma - at)), &length) ||
+        (facts.has_length && facts.length != length)) {
       facts.bad_length = true;
       return;
     }
@@ -71,8 +73,10 @@ bool versionOf(std::string_view text, http::Version* version) {
   return false;
 }
 
-// Parses the field lines in `rest`, which is already memory of the arena and is lower-cased in place.
-ScanError parseFields(char* at, size_t size, uint32_t max_fields, http::HeaderMap& headers, FieldFacts* facts) {
+// Parses the field lines in `rest`, which is already memory of the arena and is lower-cased in
+// place.
+ScanError parseFields(char* at, size_t size, uint32_t max_fields, http::HeaderMap& headers,
+                      FieldFacts* facts) {
   std::string_view rest(at, size);
   uint32_t count = 0;
   for (;;) {
@@ -126,7 +130,8 @@ size_t sectionLength(std::string_view bytes, size_t from, size_t* next_from) {
   const char* end = begin + bytes.size();
   const char* at = begin + std::min(from, bytes.size());
   while (at < end) {
-    const auto* newline = static_cast<const char*>(std::memchr(at, '\n', static_cast<size_t>(end - at)));
+    const auto* newline =
+        static_cast<const char*>(std::memchr(at, '\n', static_cast<size_t>(end - at)));
     if (newline == nullptr) break;
     if (newline + 1 == end) {
       *next_from = static_cast<size_t>(newline - begin);
@@ -146,7 +151,8 @@ size_t sectionLength(std::string_view bytes, size_t from, size_t* next_from) {
   return 0;
 }
 
-ScanError parseRequest(std::string_view section, uint32_t max_fields, http::RequestHead& head, FieldFacts& facts) {
+ScanError parseRequest(std::string_view section, uint32_t max_fields, http::RequestHead& head,
+                       FieldFacts& facts) {
   auto* copy = static_cast<char*>(head.headers.arena().allocate(section.size(), 1));
   std::memcpy(copy, section.data(), section.size());
   std::string_view rest(copy, section.size());
@@ -158,26 +164,30 @@ ScanError parseRequest(std::string_view section, uint32_t max_fields, http::Requ
   if (second == line.npos) return ScanError::kBadLine;
   std::string_view method = line.substr(0, first);
   std::string_view target = line.substr(first + 1, second - first - 1);
-  if (!chars::all(method, chars::kToken) || target.empty() || !chars::all(target, chars::kTarget)) return ScanError::kBadLine;
+  if (!chars::all(method, chars::kToken) || target.empty() || !chars::all(target, chars::kTarget))
+    return ScanError::kBadLine;
   if (!versionOf(line.substr(second + 1), &head.version)) return ScanError::kBadVersion;
   head.setMethod(method);
   head.path = target;
   return parseFields(const_cast<char*>(rest.data()), rest.size(), max_fields, head.headers, &facts);
 }
 
-ScanError parseResponse(std::string_view section, uint32_t max_fields, http::ResponseHead& head, FieldFacts& facts) {
+ScanError parseResponse(std::string_view section, uint32_t max_fields, http::ResponseHead& head,
+                        FieldFacts& facts) {
   auto* copy = static_cast<char*>(head.headers.arena().allocate(section.size(), 1));
   std::memcpy(copy, section.data(), section.size());
   std::string_view rest(copy, section.size());
   std::string_view line;
   if (!takeLine(rest, &line)) return ScanError::kBadLine;
-  if (line.size() < 12 || line[8] != ' ' || (line.size() > 12 && line[12] != ' ')) return ScanError::kBadLine;
+  if (line.size() < 12 || line[8] != ' ' || (line.size() > 12 && line[12] != ' '))
+    return ScanError::kBadLine;
   if (!versionOf(line.substr(0, 8), &head.version)) return ScanError::kBadVersion;
   for (size_t i = 9; i < 12; ++i) {
     if (line[i] < '0' || line[i] > '9') return ScanError::kBadLine;
   }
   if (!chars::all(line.substr(12), chars::kValue)) return ScanError::kBadLine;
-  head.status = static_cast<uint16_t>((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
+  head.status =
+      static_cast<uint16_t>((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
   if (head.status < 100 || head.status > 599) return ScanError::kBadLine;
   return parseFields(const_cast<char*>(rest.data()), rest.size(), max_fields, head.headers, &facts);
 }
@@ -186,10 +196,11 @@ ScanError parseTrailers(std::string_view section, uint32_t max_fields, http::Hea
   auto* copy = static_cast<char*>(trailers.arena().allocate(section.size(), 1));
   std::memcpy(copy, section.data(), section.size());
   ScanError error = parseFields(copy, section.size(), max_fields, trailers, nullptr);
-  for (HeaderId id : {HeaderId::kContentLength, HeaderId::kTransferEncoding, HeaderId::kHost, HeaderId::kAuthorization,
-                      HeaderId::kTrailer, HeaderId::kConnection, HeaderId::kTe, HeaderId::kUpgrade, HeaderId::kContentEncoding,
-                      HeaderId::kContentType, HeaderId::kContentRange, HeaderId::kSetCookie, HeaderId::kCookie,
-                      HeaderId::kExpect, HeaderId::kKeepAlive}) {
+  for (HeaderId id : {HeaderId::kContentLength, HeaderId::kTransferEncoding, HeaderId::kHost,
+                      HeaderId::kAuthorization, HeaderId::kTrailer, HeaderId::kConnection,
+                      HeaderId::kTe, HeaderId::kUpgrade, HeaderId::kContentEncoding,
+                      HeaderId::kContentType, HeaderId::kContentRange, HeaderId::kSetCookie,
+                      HeaderId::kCookie, HeaderId::kExpect, HeaderId::kKeepAlive}) {
     trailers.remove(id);
   }
   return error;
@@ -223,7 +234,8 @@ BodyReader::Result BodyReader::readChunkLine(buffer::Buffer& in) {
     view = in.linearize(std::min(in.length(), kMaxLine));
     newline = view.find('\n');
   }
-  if (newline == view.npos || newline >= kMaxLine) return view.size() >= kMaxLine ? Result::kError : Result::kMore;
+  if (newline == view.npos || newline >= kMaxLine)
+    return view.size() >= kMaxLine ? Result::kError : Result::kMore;
   std::string_view line = view.substr(0, newline);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   uint64_t size = 0;
@@ -238,7 +250,9 @@ BodyReader::Result BodyReader::readChunkLine(buffer::Buffer& in) {
   if (i == 0) return Result::kError;
   std::string_view extension = line.substr(i);
   if (!extension.empty()) {
-    if (http::trim(extension).empty() || http::trim(extension).front() != ';' || !chars::all(extension, chars::kValue)) return Result::kError;
+    if (http::trim(extension).empty() || http::trim(extension).front() != ';' ||
+        !chars::all(extension, chars::kValue))
+      return Result::kError;
     if (std::count(extension.begin(), extension.end(), '"') % 2 != 0) return Result::kError;
     extension_bytes_ += static_cast<uint32_t>(extension.size());
     if (extension_bytes_ > kMaxExtensionBytes) return Result::kError;
@@ -249,8 +263,9 @@ BodyReader::Result BodyReader::readChunkLine(buffer::Buffer& in) {
   return Result::kDone;
 }
 
-BodyReader::Result BodyReader::read(buffer::Buffer& in, uint32_t& credit, buffer::Buffer& out, memory::Arena& arena,
-                                    uint32_t max_fields, http::HeaderMap** trailers) {
+BodyReader::Result BodyReader::read(buffer::Buffer& in, uint32_t& credit, buffer::Buffer& out,
+                                    memory::Arena& arena, uint32_t max_fields,
+                                    http::HeaderMap** trailers) {
   for (;;) {
     switch (state_) {
       case State::kIdle:
@@ -315,7 +330,8 @@ BodyReader::Result BodyReader::read(buffer::Buffer& in, uint32_t& credit, buffer
         length = sectionLength(view, 0, &next);
         if (length == 0) return view.size() >= kMaxTrailerBytes ? Result::kError : Result::kMore;
         *trailers = arena.make<http::HeaderMap>(arena);
-        if (parseTrailers(view.substr(0, length), max_fields, **trailers) != ScanError::kNone) return Result::kError;
+        if (parseTrailers(view.substr(0, length), max_fields, **trailers) != ScanError::kNone)
+          return Result::kError;
         in.drain(length);
         state_ = State::kIdle;
         return Result::kTrailers;

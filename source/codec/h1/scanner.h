@@ -10,19 +10,20 @@
 
 namespace gatehouse::codec::h1 {
 
-// The strict reader of HTTP/1 heads, chunk lines and trailers (RFC 9112). It is ours because general parsers let through what two
-// peers read differently: bare CR, obs-fold, blanks before the colon, several spaces in the request line. A lone LF is taken as a line
-// end and never sent on. Every byte that is not allowed is an error; nothing is repaired.
+// The strict reader of HTTP/1 heads, chunk lines and trailers (RFC 9112). It is ours because
+// general parsers let through what two peers read differently: bare CR, obs-fold, blanks before the
+// colon, several spaces in the request line. A lone LF is taken as a line end and never sent on.
+// Every byte that is not allowed is an error; nothing is repaired.
 
-// Length of a head or trailer section including its empty line; 0: not complete. `from` is where to go on looking, as returned through
-// `next_from`.
+// Length of a head or trailer section including its empty line; 0: not complete. `from` is where to
+// go on looking, as returned through `next_from`.
 size_t sectionLength(std::string_view bytes, size_t from, size_t* next_from);
 
 enum class ScanError : uint8_t {
   kNone,
-  kBadLine,       // request or status line
+  kBadLine,  // request or status line
   kBadVersion,
-  kBadField,      // field name or value
+  kBadField,  // field name or value
   kTooManyFields,
 };
 
@@ -35,19 +36,22 @@ struct Framing {
 // What the framing and connection fields of a head say.
 struct FieldFacts {
   bool has_length = false;
-  bool bad_length = false;   // unparsable, or several that differ
+  bool bad_length = false;  // unparsable, or several that differ
   uint64_t length = 0;
   uint32_t transfer_encodings = 0;  // number of Transfer-Encoding lines
-  bool chunked = false;      // exactly one, exactly "chunked"
+  bool chunked = false;             // exactly one, exactly "chunked"
   uint32_t hosts = 0;
   std::string_view host;
   bool connection_close = false;
   bool connection_keep_alive = false;
 };
 
-// Parses a complete request head into `head` (bytes copied to its arena once). `host` fields are counted in `facts` and not added.
-ScanError parseRequest(std::string_view section, uint32_t max_fields, http::RequestHead& head, FieldFacts& facts);
-ScanError parseResponse(std::string_view section, uint32_t max_fields, http::ResponseHead& head, FieldFacts& facts);
+// Parses a complete request head into `head` (bytes copied to its arena once). `host` fields are
+// counted in `facts` and not added.
+ScanError parseRequest(std::string_view section, uint32_t max_fields, http::RequestHead& head,
+                       FieldFacts& facts);
+ScanError parseResponse(std::string_view section, uint32_t max_fields, http::ResponseHead& head,
+                        FieldFacts& facts);
 // Trailers; framing, routing and credential fields in them are dropped (RFC 9110 6.5.1).
 ScanError parseTrailers(std::string_view section, uint32_t max_fields, http::HeaderMap& trailers);
 
@@ -67,13 +71,22 @@ class BodyReader {
   void start(Framing framing);
   bool active() const { return state_ != State::kIdle; }
   bool untilClose() const { return state_ == State::kUntilClose; }
-  // Moves body bytes to `out`, at most `credit` (which it lowers). Trailers are parsed into a map made in `arena`.
-  Result read(buffer::Buffer& in, uint32_t& credit, buffer::Buffer& out, memory::Arena& arena, uint32_t max_fields,
-              http::HeaderMap** trailers);
+  // Moves body bytes to `out`, at most `credit` (which it lowers). Trailers are parsed into a map
+  // made in `arena`.
+  Result read(buffer::Buffer& in, uint32_t& credit, buffer::Buffer& out, memory::Arena& arena,
+              uint32_t max_fields, http::HeaderMap** trailers);
   void stop() { state_ = State::kIdle; }
 
  private:
-  enum class State : uint8_t { kIdle, kLength, kUntilClose, kChunkLine, kChunkData, kChunkEnd, kTrailers };
+  enum class State : uint8_t {
+    kIdle,
+    kLength,
+    kUntilClose,
+    kChunkLine,
+    kChunkData,
+    kChunkEnd,
+    kTrailers
+  };
   Result readChunkLine(buffer::Buffer& in);
 
   State state_ = State::kIdle;

@@ -46,7 +46,8 @@ Ingest ServerCodec::ingest(buffer::Buffer& in, bool end, CodecEvents& events) no
       Ingest result = readHead(in, events);
       if (result.code != Ingest::kMore) return result;
       if (stream_ == nullptr) {
-        // Either the head is not complete, or its request was answered from inside and the next may follow.
+        // Either the head is not complete, or its request was answered from inside and the next may
+        // follow.
         if (next_id_ == before || in.empty()) return result;
         continue;
       }
@@ -55,7 +56,8 @@ Ingest ServerCodec::ingest(buffer::Buffer& in, bool end, CodecEvents& events) no
       Stream& stream = *stream_;
       buffer::Buffer piece;
       http::HeaderMap* trailers = nullptr;
-      BodyReader::Result result = body_.read(in, stream.credit, piece, *stream.arena, options_->max_fields, &trailers);
+      BodyReader::Result result =
+          body_.read(in, stream.credit, piece, *stream.arena, options_->max_fields, &trailers);
       switch (result) {
         case BodyReader::Result::kMore:
           if (!piece.empty()) events.onBody(stream, piece, false);
@@ -113,7 +115,8 @@ Ingest ServerCodec::readHead(buffer::Buffer& in, CodecEvents& events) noexcept {
   if (in.empty()) return {};
   head_started_ = true;
   std::string_view view = in.front();
-  if (view.size() < in.length()) view = in.linearize(std::min<size_t>(in.length(), options_->max_head_bytes));
+  if (view.size() < in.length())
+    view = in.linearize(std::min<size_t>(in.length(), options_->max_head_bytes));
   size_t next = 0;
   size_t length = sectionLength(view, scanned_, &next);
   if (length == 0 ? view.size() >= options_->max_head_bytes : length > options_->max_head_bytes) {
@@ -143,7 +146,8 @@ Ingest ServerCodec::readHead(buffer::Buffer& in, CodecEvents& events) noexcept {
   Framing framing;
   CodecError bad = checkHead(head, facts, &framing);
   if (bad.status != 0) return fail(bad.status, bad.details);
-  keep_alive_ = http10_ ? facts.connection_keep_alive && !facts.connection_close : !facts.connection_close;
+  keep_alive_ =
+      http10_ ? facts.connection_keep_alive && !facts.connection_close : !facts.connection_close;
   head.keep_alive = keep_alive_;
   body_.start(framing);
   request_done_ = !body_.active();
@@ -152,7 +156,8 @@ Ingest ServerCodec::readHead(buffer::Buffer& in, CodecEvents& events) noexcept {
   return {};
 }
 
-CodecError ServerCodec::checkHead(http::RequestHead& head, const FieldFacts& facts, Framing* framing) noexcept {
+CodecError ServerCodec::checkHead(http::RequestHead& head, const FieldFacts& facts,
+                                  Framing* framing) noexcept {
   constexpr CodecError kBad{400, "http1.codec_error"};
   if (http10_ && !options_->accept_http_10) return {426, "low_version"};
   if (facts.hosts > 1) return kBad;
@@ -170,7 +175,9 @@ CodecError ServerCodec::checkHead(http::RequestHead& head, const FieldFacts& fac
   std::string_view target = head.path;
   if (head.method_id == http::Method::kConnect) {
     std::string_view host, port;
-    if (!http::splitAuthority(target, &host, &port) || port.empty() || framing->kind != Framing::kNone) return kBad;
+    if (!http::splitAuthority(target, &host, &port) || port.empty() ||
+        framing->kind != Framing::kNone)
+      return kBad;
     head.authority = target;
     head.path = {};
     return {};
@@ -202,7 +209,9 @@ CodecError ServerCodec::checkHead(http::RequestHead& head, const FieldFacts& fac
   return {};
 }
 
-void ServerCodec::sendRequestHead(Stream&, const http::RequestHead&, bool) noexcept { GATEHOUSE_ASSERT(false); }
+void ServerCodec::sendRequestHead(Stream&, const http::RequestHead&, bool) noexcept {
+  GATEHOUSE_ASSERT(false);
+}
 
 void ServerCodec::sendInterim(Stream&, const http::ResponseHead& head) noexcept {
   if (http10_ || response_started_) return;
@@ -211,7 +220,8 @@ void ServerCodec::sendInterim(Stream&, const http::ResponseHead& head) noexcept 
   writeResponseHead(out_, head, extras);
 }
 
-void ServerCodec::sendResponseHead(Stream& stream, const http::ResponseHead& head, bool end) noexcept {
+void ServerCodec::sendResponseHead(Stream& stream, const http::ResponseHead& head,
+                                   bool end) noexcept {
   GATEHOUSE_ASSERT(&stream == stream_ && !response_started_);
   response_started_ = true;
   bool bodiless = head_method_ || head.status == 204 || head.status == 304;
@@ -299,7 +309,8 @@ size_t ServerCodec::produce(buffer::Buffer& out, size_t room) noexcept {
 }
 
 void ServerCodec::maybeFinish() noexcept {
-  // The stream stays current until both halves ended: an early answer waits here for the rest of its request or for the close.
+  // The stream stays current until both halves ended: an early answer waits here for the rest of
+  // its request or for the close.
   if (request_done_ && response_done_) stream_ = nullptr;
 }
 

@@ -14,13 +14,14 @@ struct ServerOptions {
   uint32_t max_fields = 100;            // more: 431
   bool accept_http_10 = false;          // otherwise 426
   bool allow_absolute_url = true;
-  bool enable_trailers = false;         // otherwise trailers are dropped both ways
+  bool enable_trailers = false;  // otherwise trailers are dropped both ways
   bool proper_case = false;
 };
 
-// HTTP/1.1, server side. One request at a time: the bytes of a pipelined next one wait in `in` (kBlocked) until the response of the
-// current one has been produced. On kFatal the user answers `why.status` through the current stream (the codec has called onStream() for it)
-// and closes after the answer.
+// HTTP/1.1, server side. One request at a time: the bytes of a pipelined next one wait in `in`
+// (kBlocked) until the response of the current one has been produced. On kFatal the user answers
+// `why.status` through the current stream (the codec has called onStream() for it) and closes after
+// the answer.
 class ServerCodec final : public Codec {
  public:
   explicit ServerCodec(const ServerOptions& options) : options_(&options) {}
@@ -37,14 +38,18 @@ class ServerCodec final : public Codec {
   size_t produce(buffer::Buffer& out, size_t room) noexcept override;
   void goAway() noexcept override { close_after_ = true; }
   bool reusable() const noexcept override { return !close_after_ && !aborted_; }
-  bool wantsClose() const noexcept override { return aborted_ || (close_after_ && stream_ == nullptr && out_.empty()); }
+  bool wantsClose() const noexcept override {
+    return aborted_ || (close_after_ && stream_ == nullptr && out_.empty());
+  }
 
-  // Opens a stream for an answer to a request that never became complete (timeouts, oversized heads).
+  // Opens a stream for an answer to a request that never became complete (timeouts, oversized
+  // heads).
   Stream* openForError(CodecEvents& events) noexcept;
   // Bytes of an unfinished head are waiting.
   bool headStarted() const { return head_started_; }
   bool requestComplete() const { return request_done_; }
-  // The message was cut: the connection must be reset, not closed, so that no peer takes it for complete.
+  // The message was cut: the connection must be reset, not closed, so that no peer takes it for
+  // complete.
   bool cutShort() const { return aborted_; }
   // The response has ended and the request too: the next request may be read.
   bool idle() const { return stream_ == nullptr; }

@@ -89,8 +89,10 @@ constexpr size_t kExtras = 128;
 
 }  // namespace
 
-void writeRequestHead(buffer::Buffer& out, const http::RequestHead& head, const HeadExtras& extras) {
-  size_t bound = head.method.size() + head.path.size() + head.authority.size() + sizeOf(head.headers) + kExtras;
+void writeRequestHead(buffer::Buffer& out, const http::RequestHead& head,
+                      const HeadExtras& extras) {
+  size_t bound = head.method.size() + head.path.size() + head.authority.size() +
+                 sizeOf(head.headers) + kExtras;
   compose(out, bound, [&](Cursor& to) {
     to.put(head.method);
     to.put(" ");
@@ -105,7 +107,8 @@ void writeRequestHead(buffer::Buffer& out, const http::RequestHead& head, const 
   });
 }
 
-void writeResponseHead(buffer::Buffer& out, const http::ResponseHead& head, const HeadExtras& extras) {
+void writeResponseHead(buffer::Buffer& out, const http::ResponseHead& head,
+                       const HeadExtras& extras) {
   std::string_view reason = http::reasonPhrase(head.status);
   compose(out, reason.size() + sizeOf(head.headers) + kExtras, [&](Cursor& to) {
     to.put("HTTP/1.1 ");
@@ -124,7 +127,8 @@ void writeChunk(buffer::Buffer& out, buffer::Buffer& bytes) {
   size_t n = sizeof(line);
   line[--n] = '\n';
   line[--n] = '\r';
-  for (size_t size = bytes.length(); size != 0; size >>= 4) line[--n] = "0123456789abcdef"[size & 15];
+  for (size_t size = bytes.length(); size != 0; size >>= 4)
+    line[--n] = "0123456789abcdef"[size & 15];
   out.appendCopy({line + n, sizeof(line) - n});
   out.take(bytes);
   out.appendCopy("\r\n");

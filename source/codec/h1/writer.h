@@ -12,15 +12,16 @@ namespace gatehouse::codec::h1 {
 enum class BodyStyle : uint8_t { kNone, kLength, kChunked, kUntilClose };
 
 struct HeadExtras {
-  bool add_zero_length = false;       // content-length: 0
-  bool add_chunked = false;           // transfer-encoding: chunked
-  std::string_view connection;        // "close" or "keep-alive", empty: none
-  bool proper_case = false;           // "Content-Type"
+  bool add_zero_length = false;  // content-length: 0
+  bool add_chunked = false;      // transfer-encoding: chunked
+  std::string_view connection;   // "close" or "keep-alive", empty: none
+  bool proper_case = false;      // "Content-Type"
 };
 
 // Appends a whole head in one piece.
 void writeRequestHead(buffer::Buffer& out, const http::RequestHead& head, const HeadExtras& extras);
-void writeResponseHead(buffer::Buffer& out, const http::ResponseHead& head, const HeadExtras& extras);
+void writeResponseHead(buffer::Buffer& out, const http::ResponseHead& head,
+                       const HeadExtras& extras);
 // Appends "size CRLF bytes CRLF"; takes the bytes.
 void writeChunk(buffer::Buffer& out, buffer::Buffer& bytes);
 // Appends the last chunk with its trailers (null: none).

@@ -11,7 +11,8 @@
 namespace gatehouse::codec::h1 {
 namespace {
 
-// Records what the codec says as text, one request after another, and answers each complete request with 204.
+// Records what the codec says as text, one request after another, and answers each complete request
+// with 204.
 class Recorder : public CodecEvents {
  public:
   explicit Recorder(const ServerOptions& options) : codec(options) {}
@@ -29,10 +30,13 @@ class Recorder : public CodecEvents {
     streams.push_back(std::make_unique<TestStream>());
     return streams.back().get();
   }
-  http::RequestHead* requestHead(Stream& s) noexcept override { return &static_cast<TestStream&>(s).head; }
+  http::RequestHead* requestHead(Stream& s) noexcept override {
+    return &static_cast<TestStream&>(s).head;
+  }
   http::ResponseHead* responseHead(Stream&) noexcept override { return nullptr; }
   void onRequestHead(Stream& s, http::RequestHead& head, bool end) noexcept override {
-    log += std::string(head.method) + " " + std::string(head.path) + " @" + std::string(head.authority);
+    log += std::string(head.method) + " " + std::string(head.path) + " @" +
+           std::string(head.authority);
     head.headers.forEach([&](const http::HeaderField& f) {
       log += " " + std::string(f.nameView()) + "=" + std::string(f.valueView());
     });
@@ -101,14 +105,16 @@ TEST(ServerCodec, ReadsAGet) {
 }
 
 TEST(ServerCodec, ReadsPipelinedRequestsInOrder) {
-  EXPECT_EQ(run("GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\nHost: x\r\n\r\n"),
+  EXPECT_EQ(run("GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                "3\r\n\r\nabcGET /3 HTTP/1.1\r\nHost: x\r\n\r\n"),
             "GET /1 @x\nPOST /2 @x content-length=3\nbody abc\nGET /3 @x\n");
 }
 
 TEST(ServerCodec, ReadsChunksAndTrailers) {
   ServerOptions options;
   options.enable_trailers = true;
-  EXPECT_EQ(run("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\nA\r\n0123456789\r\n0\r\nX-T: 1\r\n"
+  EXPECT_EQ(run("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+                "chunked\r\n\r\n3;a=b\r\nabc\r\nA\r\n0123456789\r\n0\r\nX-T: 1\r\n"
                 "Content-Length: 5\r\n\r\n",
                 options),
             "POST / @x transfer-encoding=chunked\nbody abc0123456789\ntrailer x-t=1\n");
@@ -118,7 +124,9 @@ TEST(ServerCodec, AbsoluteFormReplacesHost) {
   EXPECT_EQ(run("GET http://a.b:1/p HTTP/1.1\r\nHost: other\r\n\r\n"), "GET /p @a.b:1\n");
 }
 
-TEST(ServerCodec, LoneLineFeedEndsALine) { EXPECT_EQ(run("GET / HTTP/1.1\nHost: x\n\n"), "GET / @x\n"); }
+TEST(ServerCodec, LoneLineFeedEndsALine) {
+  EXPECT_EQ(run("GET / HTTP/1.1\nHost: x\n\n"), "GET / @x\n");
+}
 
 struct Bad {
   const char* name;
@@ -140,10 +148,17 @@ TEST_P(Refused, WithStatus) {
 INSTANTIATE_TEST_SUITE_P(
     Threats, Refused,
     ::testing::Values(
-        Bad{"ContentLengthAndChunked", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", "400"},
-        Bad{"UnknownTransferCoding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "501"},
-        Bad{"ObscuredTransferCoding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", "501"},
-        Bad{"TwoTransferEncodings", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", "400"},
+        Bad{"ContentLengthAndChunked",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "400"},
+        Bad{"UnknownTransferCoding",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "501"},
+        Bad{"ObscuredTransferCoding",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", "501"},
+        Bad{"TwoTransferEncodings",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n",
+            "400"},
         Bad{"DifferingLengths", HEAD "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", "400"},
         Bad{"SignedLength", HEAD "Content-Length: +3\r\n\r\n", "400"},
         Bad{"HexLength", HEAD "Content-Length: 0x3\r\n\r\n", "400"},
@@ -191,7 +206,8 @@ TEST(ServerCodec, FramesResponses) {
   recorder.codec.sendBody(stream, body, true);
   buffer::Buffer out;
   recorder.codec.produce(out, 65536);
-  EXPECT_EQ(out.toString(), "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+  EXPECT_EQ(out.toString(),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
 }
 
 }  // namespace
