@@ -39,7 +39,7 @@ class Connection final : public net::ConnectionUser,
       answer({result.why.status, "text/plain; charset=UTF-8", ""});
     }
     if (codec_.wantsClose() || !codec_.reusable()) {
-      connection_.closeAfterFlush(event::Millis(1000));
+      connection_.closeAfterFlush(event::Millis(1000), true);
     } else if (end) {
       connection_.close(net::CloseReason::kRemoteFin);
     }

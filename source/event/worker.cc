@@ -180,7 +180,7 @@ int64_t Worker::wallMicros() {
   return wall_micros_;
 }
 
-void Worker::afterItem(void* self) noexcept { static_cast<Worker*>(self)->drainRunQueue(); }
+void Worker::afterItem(void* self) noexcept { static_cast<Worker*>(self)->settle(); }
 
 void Worker::drainRunQueue() {
   while (!run_queue_.empty()) {
@@ -194,6 +194,14 @@ void Worker::drainRunQueue() {
       continue;
     }
     task.run();
+  }
+}
+
+void Worker::settle() {
+  drainRunQueue();
+  while (!urgent_.empty()) {
+    urgent_.popFront().flush();
+    drainRunQueue();
   }
 }
 
@@ -221,14 +229,14 @@ void Worker::turn(bool may_wait) {
   }
   for (int i = 0; i < events; ++i) {
     fds_holder_->dispatch(i);
-    drainRunQueue();
+    settle();
   }
   if (!ready_.empty()) {
     base::IntrusiveList<ReadySource, ReadyTag> batch;
     batch.splice(ready_);
     while (!batch.empty()) {
       batch.popFront().onReady();
-      drainRunQueue();
+      settle();
     }
   }
   if (mail_) {
@@ -236,11 +244,11 @@ void Worker::turn(bool may_wait) {
     mailbox_.drain(afterItem, this);
   }
   timers_.advance(timers_.now(), afterItem, this);
-  drainRunQueue();
+  settle();
   produce();
-  drainRunQueue();
+  settle();
   produce();
-  drainRunQueue();
+  settle();
   reap();
 }
 

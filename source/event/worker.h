@@ -59,7 +59,7 @@ class Reapable : public base::ListLink<struct ReapTag> {
 
 // One event loop on one thread: main and every worker. The order of a turn is fixed:
 //   1 fd events (at most 128)  2 ready list  3 mailbox  4 due timers; after EACH item the run queue
-//   is worked until empty 5 produce: every dirty connection flushes  6 run queue again, and produce
+//   is worked until empty and urgent connections flush 5 produce: every dirty connection flushes  6 run queue again, and produce
 //   once more for what became dirty 7 (configuration is adopted through the mailbox)  8 the
 //   graveyard is freed  9 wait, unless the ready list is not empty
 // The connections' fds are in an epoll set of the worker's own, edge-triggered and registered once;
@@ -110,6 +110,13 @@ class Worker {
   void markDirty(Flushable& connection) {
     if (!connection.linked()) dirty_.pushBack(connection);
   }
+  // A connection with much output: flushes after the current item instead of at the end of the turn,
+  // while the bytes are still in the cache (64 KiB answers on 50 connections otherwise go through
+  // memory twice).
+  void markUrgent(Flushable& connection) {
+    connection.unlink();
+    urgent_.pushBack(connection);
+  }
   void markReady(ReadySource& source) {
     if (!source.linked()) ready_.pushBack(source);
   }
@@ -121,6 +128,8 @@ class Worker {
   class NestedEpoll;
   void turn(bool may_wait);
   void drainRunQueue();
+  // What follows each item: the run queue, then urgent connections.
+  void settle();
   void produce();
   void reap();
   static void afterItem(void* self) noexcept;
@@ -138,6 +147,7 @@ class Worker {
   base::IntrusiveList<Task, TaskTag> run_queue_;
   base::IntrusiveList<Task, TaskTag> next_turn_;  // hit their bound of runs
   base::IntrusiveList<Flushable, FlushTag> dirty_;
+  base::IntrusiveList<Flushable, FlushTag> urgent_;
   base::IntrusiveList<ReadySource, ReadyTag> ready_;
   base::IntrusiveList<Reapable, ReapTag> graveyard_;
   std::unique_ptr<FdHandler> mail_handler_;

@@ -18,7 +18,7 @@ using memory::SegmentPool;
 
 Connection::Connection(int fd, const Address& remote) : fd_(fd), remote_(remote) {}
 
-Connection::~Connection() { delete linger_timer_; }
+Connection::~Connection() { delete patience_timer_; }
 
 Connection* Connection::accepted(int fd, const Address& remote, const Address& local) {
   auto* connection = new Connection(fd, remote);
@@ -230,7 +230,12 @@ void Connection::flush() noexcept {
   }
   if (wrote && !lingering_) user_->onFlushed();
   if (closed_) return;
-  if (closing_ && !lingering_ && !more && out_.empty()) linger();
+  if (!closing_ || lingering_) return;
+  if (!more && out_.empty()) {
+    finishWriting();
+  } else if (patience_timer_ == nullptr) {
+    armPatience();
+  }
 }
 
 bool Connection::writeSome() {
@@ -251,7 +256,7 @@ bool Connection::writeSome() {
   if (n >= 0) {
     bytes_out_ += static_cast<uint64_t>(n);
     out_.drain(static_cast<size_t>(n));
-    if (linger_timer_ != nullptr) armLinger();  // the peer still takes bytes
+    if (patience_timer_ != nullptr && n > 0) armPatience();  // the peer still takes bytes
     // Fewer than offered: the socket's buffer is full and an edge will tell when it is not; asking
     // again would cost a call.
     if (static_cast<size_t>(n) < offered) writable_ = false;
@@ -284,44 +289,44 @@ void Connection::abortiveClose() {
   finish(CloseReason::kLocal, 0);
 }
 
-void Connection::closeAfterFlush(event::Millis linger) {
+void Connection::closeAfterFlush(event::Millis patience, bool linger) {
   if (closed_ || closing_) return;
   closing_ = true;
+  linger_ = linger;
   paused_ = false;
-  linger_ms_ = static_cast<uint32_t>(linger.count());
+  patience_ms_ = static_cast<uint32_t>(std::min<int64_t>(patience.count(), UINT32_MAX));
   in_.clear();
-  if (linger_ms_ != 0) armLinger();
   event::Worker::current().markDirty(*this);
 }
 
-void Connection::armLinger() {
-  if (linger_timer_ == nullptr) linger_timer_ = new event::Timer();
-  linger_timer_->arm(
-      event::Millis(linger_ms_),
+void Connection::armPatience() {
+  if (patience_ms_ == 0) return;
+  if (patience_timer_ == nullptr) patience_timer_ = new event::Timer();
+  patience_timer_->arm(
+      event::Millis(patience_ms_),
       [](void* self) noexcept { static_cast<Connection*>(self)->close(CloseReason::kLocal); },
       this);
 }
 
-void Connection::linger() {
-  if (end_ || linger_ms_ == 0) {
+void Connection::finishWriting() {
+  if (end_ || !linger_) {
     finish(CloseReason::kLocal, 0);
     return;
   }
   lingering_ = true;
   ::shutdown(fd_, SHUT_WR);
-  armLinger();
+  armPatience();
   // Unread input would turn our close into a reset that could overtake the answer.
   if (readable_ && !end_) event::Worker::current().markReady(*this);
 }
 
 void Connection::finish(CloseReason why, int error) {
   if (closed_) return;
-  local();  // still asked for by access logs
   closed_ = true;
   event::Worker& worker = event::Worker::current();
   event::Flushable::unlink();
   event::ReadySource::unlink();
-  if (linger_timer_ != nullptr) linger_timer_->cancel();
+  if (patience_timer_ != nullptr) patience_timer_->cancel();
   if (fd_ >= 0) {
     // close() takes the fd out of the epoll set: no duplicate of it exists.
     ::close(fd_);

@@ -57,6 +57,7 @@ class Connection final : public event::FdHandler,
   static constexpr size_t kBusyBudget = 256 * 1024;
   // Output held ahead of the socket.
   static constexpr size_t kOutputRoom = 64 * 1024;
+  static constexpr size_t kHotBytes = 16 * 1024;
 
   // An accepted socket; takes over the fd. The user is set before the call returns to the loop.
   static Connection* accepted(int fd, const Address& remote, const Address& local);
@@ -65,8 +66,11 @@ class Connection final : public event::FdHandler,
   static Connection* connect(const Address& remote, ConnectionUser& user);
 
   void setUser(ConnectionUser& user) { user_ = &user; }
-  void markDirty() {
-    if (!closed_) event::Worker::current().markDirty(*this);
+  // `pending`: bytes that wait in the user; kHotBytes and more are written while they are hot.
+  void markDirty(size_t pending = 0) {
+    if (closed_) return;
+    event::Worker& worker = event::Worker::current();
+    pending >= kHotBytes ? worker.markUrgent(*this) : worker.markDirty(*this);
   }
   // Stops offering bytes until resumeIngest(); reading stops as well.
   void pauseIngest() { paused_ = true; }
@@ -77,10 +81,11 @@ class Connection final : public event::FdHandler,
   void close(CloseReason why);
   // As close(kLocal), but the peer sees RST: for answers cut off in the middle.
   void abortiveClose();
-  // Writes what is pending, then finishes writing and discards input until the peer closes or
-  // `linger` is over (zero: closes right after the last byte). A peer that takes no byte for
-  // `linger` is closed as well. Input is not offered to the user any more.
-  void closeAfterFlush(event::Millis linger);
+  // Writes what is pending and closes. `linger`: after the last byte only finishes writing and
+  // discards input until the peer closes or `patience` is over, so that a peer that is still sending
+  // reads the answer before it meets a reset. A peer that takes no byte for `patience` (zero: no
+  // limit) is closed as well. Input is not offered to the user any more.
+  void closeAfterFlush(event::Millis patience, bool linger);
 
   const Address& remote() const { return remote_; }
   Address local() const;
@@ -107,16 +112,16 @@ class Connection final : public event::FdHandler,
   // False: stop flushing.
   bool writeSome();
   void finish(CloseReason why, int error);
-  void linger();
-  void armLinger();
+  void finishWriting();
+  void armPatience();
 
   ConnectionUser* user_ = nullptr;
   buffer::Buffer in_;
   buffer::Buffer out_;
   uint64_t bytes_in_ = 0;
   uint64_t bytes_out_ = 0;
-  event::Timer* linger_timer_ = nullptr;
-  uint32_t linger_ms_ = 0;
+  event::Timer* patience_timer_ = nullptr;  // made when a closing peer makes us wait
+  uint32_t patience_ms_ = 0;
   int fd_;
   int error_ = 0;
   Address remote_;
@@ -129,8 +134,8 @@ class Connection final : public event::FdHandler,
   bool connecting_ : 1 = false;
   bool closed_ : 1 = false;
   bool closing_ : 1 = false;    // closeAfterFlush() was called
+  bool linger_ : 1 = false;     // ... with linger
   bool lingering_ : 1 = false;  // our FIN is out
-  bool in_offer_ : 1 = false;
   uint8_t full_turns_ = 0;
 };
 

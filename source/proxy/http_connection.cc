@@ -169,7 +169,7 @@ void HttpStream::sendBody(buffer::Buffer& bytes, bool end) noexcept {
   if (connection_.closed()) return;
   touch();
   connection_.codec().sendBody(*this, bytes, end);
-  connection_.connection().markDirty();
+  connection_.connection().markDirty(connection_.codec().queued(*this));
 }
 
 void HttpStream::sendTrailers(http::HeaderMap& trailers) noexcept {
@@ -222,6 +222,7 @@ const router::RouteEntry* HttpStream::pickRoute() noexcept {
 
 void HttpStream::onLocalReply(http::ResponseHead& head) noexcept {
   if (info_.details == "cluster_not_found") config_.stats->no_cluster.inc();
+  if (info_.details == "request_payload_too_large") config_.stats->rq_too_large.inc();
   if (info_.route_name.data() != nullptr || !info_.virtual_host_name.empty()) {
     if (const router::RouteEntry* route = engine_->route())
       route->finalizeResponse(head, head_, info_, random_);
@@ -408,8 +409,9 @@ void HttpConnection::streamEnded(HttpStream&) {
     // A client that may still be sending must read the answer before it meets a reset: linger.
     // Otherwise close after the last byte.
     bool clean = codec_.requestComplete() && connection_->pendingInput() == 0;
+    bool delay = config_->delayed_close_timeout.count() != 0;
     connection_->closeAfterFlush(
-        clean ? event::Millis(0) : std::max(config_->delayed_close_timeout, event::Millis(1)));
+        delay ? config_->delayed_close_timeout : config_->stream_idle_timeout, !clean && delay);
     return;
   }
   armTimer(config_->idle_timeout);

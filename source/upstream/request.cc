@@ -13,7 +13,7 @@ void UpstreamRequest::sendHead(const http::RequestHead& head, bool end) noexcept
 void UpstreamRequest::sendBody(buffer::Buffer& take, bool end) noexcept {
   connection_->codec().sendBody(*this, take, end);
   request_sent_ = end;
-  connection_->markDirty();
+  connection_->connection().markDirty(connection_->codec().queued(*this));
 }
 
 void UpstreamRequest::sendTrailers(const http::HeaderMap& trailers) noexcept {

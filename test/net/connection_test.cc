@@ -368,7 +368,7 @@ TEST_F(ConnectionTest, CloseAfterFlushSendsAllThenEnds) {
   dial(4096);
   std::string big(500'000, 'z');
   user_.output.appendCopy(big);
-  server_->closeAfterFlush(event::Millis(1000));
+  server_->closeAfterFlush(event::Millis(1000), true);
   std::string got;
   until([&] {
     got += clientReads();
@@ -391,7 +391,7 @@ TEST_F(ConnectionTest, CloseAfterFlushOfALargeAnswerCutsNothing) {
   ::setsockopt(client_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
   std::string big(4'000'000, 'z');
   user_.output.appendCopy(big);
-  server_->closeAfterFlush(event::Millis(0));
+  server_->closeAfterFlush(event::Millis(0), false);
   std::string got;
   until([&] {
     got += clientReads();
@@ -403,7 +403,7 @@ TEST_F(ConnectionTest, CloseAfterFlushOfALargeAnswerCutsNothing) {
 TEST_F(ConnectionTest, CloseAfterFlushGivesUpWaiting) {
   dial();
   user_.output.appendStatic("bye");
-  server_->closeAfterFlush(event::Millis(1000));
+  server_->closeAfterFlush(event::Millis(1000), true);
   turns(3);
   EXPECT_EQ(clientReads(), "bye<end>");
   EXPECT_EQ(user_.closes, 0);
@@ -420,7 +420,7 @@ TEST_F(ConnectionTest, CloseAfterFlushWithUnreadInputIsNoReset) {
   server_->pauseIngest();
   clientSends(std::string(50'000, 'u'));
   user_.output.appendStatic("413");
-  server_->closeAfterFlush(event::Millis(1000));
+  server_->closeAfterFlush(event::Millis(1000), true);
   turns(10);
   EXPECT_EQ(clientReads(), "413<end>");
   ::close(client_);
@@ -432,7 +432,7 @@ TEST_F(ConnectionTest, CloseAfterFlushGivesUpOnAPeerThatStopsReading) {
   dial(4096);
   std::string big(8'000'000, 'z');
   user_.output.appendCopy(big);
-  server_->closeAfterFlush(event::Millis(1000));
+  server_->closeAfterFlush(event::Millis(1000), true);
   turns(50);
   EXPECT_EQ(user_.closes, 0);
   clientReads();
@@ -460,7 +460,7 @@ TEST_F(ConnectionTest, NothingIsOfferedAfterCloseAfterFlush) {
   until([&] { return user_.data_calls == 1; });
   server_->resumeIngest();
   user_.on_data = nullptr;
-  server_->closeAfterFlush(event::Millis(1000));
+  server_->closeAfterFlush(event::Millis(1000), true);
   int calls = user_.data_calls;
   until([&] { return user_.closes == 1; });
   EXPECT_EQ(user_.data_calls, calls);
@@ -469,7 +469,7 @@ TEST_F(ConnectionTest, NothingIsOfferedAfterCloseAfterFlush) {
 TEST_F(ConnectionTest, CloseAfterFlushWithoutLingerClosesAtTheLastByte) {
   dial();
   user_.output.appendStatic("bye");
-  server_->closeAfterFlush(event::Millis(0));
+  server_->closeAfterFlush(event::Millis(0), false);
   turns(2);
   EXPECT_EQ(clientReads(), "bye<end>");
   EXPECT_EQ(user_.closes, 1);

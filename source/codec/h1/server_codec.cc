@@ -115,10 +115,13 @@ Ingest ServerCodec::readHead(buffer::Buffer& in, CodecEvents& events) noexcept {
   if (in.empty()) return {};
   head_started_ = true;
   std::string_view view = in.front();
-  if (view.size() < in.length())
-    view = in.linearize(std::min<size_t>(in.length(), options_->max_head_bytes));
   size_t next = 0;
   size_t length = sectionLength(view, scanned_, &next);
+  if (length == 0 && view.size() < in.length()) {
+    // The head goes on in the next piece. A body that follows a complete head stays where it is.
+    view = in.linearize(std::min<size_t>(in.length(), options_->max_head_bytes));
+    length = sectionLength(view, scanned_, &next);
+  }
   if (length == 0 ? view.size() >= options_->max_head_bytes : length > options_->max_head_bytes) {
     openForError(events);
     return fail(431, "http1.headers_too_large");
@@ -297,15 +300,7 @@ void ServerCodec::grant(Stream& stream, uint32_t bytes) noexcept { stream.credit
 size_t ServerCodec::queued(const Stream&) const noexcept { return out_.length(); }
 
 size_t ServerCodec::produce(buffer::Buffer& out, size_t room) noexcept {
-  size_t n = out_.length();
-  if (n == 0) return 0;
-  if (n <= room + 4096) {
-    out.take(out_);
-  } else {
-    n = room;
-    out.takePrefix(out_, n);
-  }
-  return n;
+  return moveOutput(out_, out, room);
 }
 
 void ServerCodec::maybeFinish() noexcept {

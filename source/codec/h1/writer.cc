@@ -134,6 +134,17 @@ void writeChunk(buffer::Buffer& out, buffer::Buffer& bytes) {
   out.appendCopy("\r\n");
 }
 
+size_t moveOutput(buffer::Buffer& from, buffer::Buffer& to, size_t room) {
+  size_t n = from.length();
+  if (n == 0) return 0;
+  if (n <= room + 4096) {
+    to.take(from);
+    return n;
+  }
+  to.takePrefix(from, room);
+  return room;
+}
+
 void writeLastChunk(buffer::Buffer& out, const http::HeaderMap* trailers, bool proper_case) {
   if (trailers == nullptr || trailers->empty()) {
     out.appendCopy("0\r\n\r\n");
