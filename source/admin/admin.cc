@@ -1,5 +1,6 @@
 #include "source/admin/admin.h"
 
+#include <charconv>
 #include <utility>
 
 #include "source/event/worker.h"
@@ -13,6 +14,23 @@ namespace gatehouse::admin {
 using http::HeaderId;
 
 namespace {
+
+// Percent-decodes; what is no code stays.
+std::string decode(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned value = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '%' && text.size() - i > 2 &&
+        std::from_chars(digits, digits + 2, value, 16).ptr == digits + 2) {
+      out += static_cast<char>(value);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
 
 bool trustedHost(std::string_view authority) {
   std::string_view host, port;
@@ -133,8 +151,9 @@ Request parseTarget(std::string_view method, std::string_view target) {
     size_t amp = query.find('&');
     std::string_view pair = query.substr(0, amp);
     size_t equals = pair.find('=');
-    request.query.emplace(pair.substr(0, equals),
-                          equals == pair.npos ? std::string_view() : pair.substr(equals + 1));
+    request.query.emplace(
+        decode(pair.substr(0, equals)),
+        decode(equals == pair.npos ? std::string_view() : pair.substr(equals + 1)));
     query.remove_prefix(amp == query.npos ? query.size() : amp + 1);
   }
   return request;

@@ -15,7 +15,7 @@ namespace gatehouse::admin {
 struct Request {
   std::string_view method;
   std::string path;                          // without the query
-  std::map<std::string, std::string> query;  // undecoded
+  std::map<std::string, std::string> query;  // percent-decoded
 };
 
 struct Response {

@@ -47,6 +47,11 @@ void HttpEngine::requestHead(bool end) {
   passHead(Dir::kRequest, 0, end);
 }
 
+void HttpEngine::refuse(const sdk::LocalReply& reason, bool end) {
+  request_ended_ = end;
+  reply(reason);
+}
+
 void HttpEngine::requestBody(buffer::Buffer& bytes, bool end) {
   request_ended_ = request_ended_ || end;
   info_.request_body_bytes += bytes.length();
@@ -283,16 +288,10 @@ void HttpEngine::reply(const sdk::LocalReply& reply) {
   info_.details = arena_.copy(reply.details);
   reply_head_ = arena_.make<http::ResponseHead>(arena_);
   reply_head_->status = reply.status;
-  if (!reply.body.empty()) {
-    char digits[20];
-    auto [end, error] = std::to_chars(digits, digits + sizeof(digits), reply.body.size());
-    reply_head_->headers.addCopy(http::HeaderId::kContentLength,
-                                 {digits, static_cast<size_t>(end - digits)});
-    reply_head_->headers.addCopy(http::HeaderId::kContentType, reply.content_type);
-    reply_body_.clear();
-    if (request_.method_id != http::Method::kHead) reply_body_.appendCopy(reply.body);
-  }
   for (const auto& header : reply.headers) reply_head_->headers.addCopy(header.name, header.value);
+  reply_body_.clear();
+  reply_body_.appendCopy(reply.body);
+  reply_type_ = arena_.copy(reply.content_type);
   queue();
 }
 
@@ -405,7 +404,9 @@ void HttpEngine::sendReply() {
   bool bypass = response_in_chain_;
   response_ = reply_head_;
   response_in_chain_ = true;
+  info_.response_code = response_->status;
   owner_.onLocalReply(*response_);
+  describeReplyBody();
   for (size_t i = 0; i < plan_.count(); ++i) {
     State& s = state(Dir::kResponse, static_cast<uint8_t>(i));
     s.pending.clear();
@@ -419,6 +420,18 @@ void HttpEngine::sendReply() {
   size_t from = bypass ? plan_.count() : 0;
   passHead(Dir::kResponse, from, end);
   if (!end && !stopped()) passBody(Dir::kResponse, from, body, true);
+}
+
+// After the owner's words, so that a rule may have set another content type.
+void HttpEngine::describeReplyBody() {
+  if (reply_body_.empty()) return;
+  http::HeaderMap& headers = response_->headers;
+  char digits[20];
+  auto [end, error] = std::to_chars(digits, digits + sizeof(digits), reply_body_.length());
+  headers.setCopy(http::HeaderId::kContentLength, {digits, static_cast<size_t>(end - digits)});
+  if (!headers.has(http::HeaderId::kContentType))
+    headers.add(http::HeaderId::kContentType, reply_type_);
+  if (request_.method_id == http::Method::kHead) reply_body_.clear();
 }
 
 void HttpEngine::run() noexcept {

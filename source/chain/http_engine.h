@@ -51,6 +51,8 @@ class HttpEngine final : public event::Task {
 
   // From the codec's events, in their order.
   void requestHead(bool end);
+  // Instead of requestHead(): no filter sees this request, only its answer.
+  void refuse(const sdk::LocalReply& reason, bool end);
   void requestBody(buffer::Buffer& bytes, bool end);
   void requestTrailers(http::HeaderMap& trailers);
   // The client is gone or broke its request: nothing can be answered.
@@ -114,6 +116,7 @@ class HttpEngine final : public event::Task {
   void bodyToOwner(buffer::Buffer& bytes, bool end);
   void trailersToOwner(http::HeaderMap& trailers);
   void sendReply();
+  void describeReplyBody();
   void finish(sdk::EndReason why);
   size_t queuedIn(sdk::Dir dir);
   void grant();
@@ -133,6 +136,7 @@ class HttpEngine final : public event::Task {
   const void* const* route_configs_ = nullptr;
   http::ResponseHead* reply_head_ = nullptr;
   buffer::Buffer reply_body_;
+  std::string_view reply_type_;
   codec::Abort abort_why_ = codec::Abort::kCancel;
   uint8_t responder_ = 0xff;
   bool route_picked_ = false;

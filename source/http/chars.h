@@ -10,7 +10,7 @@ namespace gatehouse::http {
 namespace chars {
 constexpr uint8_t kToken = 1;   // tchar
 constexpr uint8_t kValue = 2;   // field-vchar, SP, HTAB, obs-text
-constexpr uint8_t kTarget = 4;  // visible ASCII but '#': a fragment never belongs on the wire
+constexpr uint8_t kTarget = 4;  // visible ASCII
 constexpr uint8_t kHost = 8;    // reg-name, IP literal, port
 
 constexpr std::array<uint8_t, 256> makeTable() {
@@ -22,7 +22,7 @@ constexpr std::array<uint8_t, 256> makeTable() {
     if (alnum || (c < 128 && c > 32 && token.find(static_cast<char>(c)) != token.npos))
       bits |= kToken;
     if ((c >= 0x20 && c != 0x7f) || c == '\t') bits |= kValue;
-    if (c > 0x20 && c < 0x7f && c != '#') bits |= kTarget;
+    if (c > 0x20 && c < 0x7f) bits |= kTarget;
     std::string_view host = "-._~!$&'()*+,;=:[]%";
     if (alnum || (c < 128 && c > 32 && host.find(static_cast<char>(c)) != host.npos)) bits |= kHost;
     table[static_cast<size_t>(c)] = bits;

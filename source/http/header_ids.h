@@ -63,6 +63,7 @@ namespace gatehouse::http {
   X(XEnvoyExternalAddress, "x-envoy-external-address")                         \
   X(XEnvoyInternal, "x-envoy-internal")                                        \
   X(XEnvoyMaxRetries, "x-envoy-max-retries")                                   \
+  X(XEnvoyOriginalHost, "x-envoy-original-host")                               \
   X(XEnvoyOriginalPath, "x-envoy-original-path")                               \
   X(XEnvoyOverloaded, "x-envoy-overloaded")                                    \
   X(XEnvoyRetryOn, "x-envoy-retry-on")                                         \

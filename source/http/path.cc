@@ -49,10 +49,10 @@ std::optional<std::string_view> normalizePath(std::string_view target, memory::A
       if (unreserved(value)) {
         out[n++] = static_cast<char>(value);
       } else {
-        static constexpr char kHex[] = "0123456789ABCDEF";
+        // The case of the digits stays as it came, as in Envoy.
         out[n++] = '%';
-        out[n++] = kHex[high];
-        out[n++] = kHex[low];
+        out[n++] = path[i + 1];
+        out[n++] = path[i + 2];
       }
       i += 2;
     } else {

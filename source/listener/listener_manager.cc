@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "api/envoy/config/listener/v3/listener.pb.h"
@@ -33,6 +34,13 @@ absl::StatusOr<net::Address> parseAddress(const envoy::config::core::v3::Address
   }
   if (config.has_pipe()) return net::Address::unixPath(config.pipe().path());
   return bad(path, "one of socket_address and pipe is required");
+}
+
+std::string statName(const v3::Listener& config, const net::Address& address) {
+  if (!config.stat_prefix().empty()) return config.stat_prefix();
+  std::string name = address.toString();
+  std::replace(name.begin(), name.end(), ':', '_');
+  return name;
 }
 
 // The one filter of a chain, which must end it.
@@ -99,6 +107,7 @@ absl::Status ListenerManager::add(const v3::Listener& config, bool bind) {
     return bad("bind_to_port", "false is not supported by Gatehouse yet");
   }
   context_.listener_name = listener->name;
+  context_.listener_stat_prefix = "listener." + statName(config, *address) + ".";
   context_.buffer_limit = config.has_per_connection_buffer_limit_bytes()
                               ? config.per_connection_buffer_limit_bytes().value()
                               : 1024 * 1024;
@@ -121,15 +130,8 @@ absl::Status ListenerManager::add(const v3::Listener& config, bool bind) {
                                 "': " + std::string(status.message()));
     }
   }
-  std::string stat_name =
-      config.stat_prefix().empty() ? listener->addresses.front().toString() : config.stat_prefix();
-  if (config.stat_prefix().empty()) {
-    for (char& c : stat_name) {
-      if (c == ':') c = '_';
-    }
-  }
-  auto scope = context_.stats.scope("listener." + stat_name + ".");
-  listener->cx_total = scope->counter("downstream_cx_total");
+  listener->cx_total =
+      context_.stats.counter(context_.listener_stat_prefix + "downstream_cx_total");
   listeners_.push_back(std::move(listener));
   added_.inc();
   active_.set(static_cast<int64_t>(listeners_.size()));

@@ -69,26 +69,26 @@ Address Connection::local() const {
 std::string_view Connection::connectError() const {
   switch (error_) {
     case ECONNREFUSED:
-      return "delayed connect error: Connection refused";
+      return "delayed_connect_error:_Connection_refused";
     case ECONNRESET:
-      return "delayed connect error: Connection reset by peer";
+      return "delayed_connect_error:_Connection_reset_by_peer";
     case EHOSTUNREACH:
-      return "delayed connect error: No route to host";
+      return "delayed_connect_error:_No_route_to_host";
     case ENETUNREACH:
-      return "immediate connect error: Network is unreachable";
+      return "immediate_connect_error:_Network_is_unreachable";
     case ETIMEDOUT:
-      return "delayed connect error: Connection timed out";
+      return "delayed_connect_error:_Connection_timed_out";
     case ENOENT:
-      return "immediate connect error: No such file or directory";
+      return "immediate_connect_error:_No_such_file_or_directory";
     case EACCES:
-      return "immediate connect error: Permission denied";
+      return "immediate_connect_error:_Permission_denied";
     case EMFILE:
     case ENFILE:
-      return "immediate connect error: Too many open files";
+      return "immediate_connect_error:_Too_many_open_files";
     case EADDRNOTAVAIL:
-      return "immediate connect error: Cannot assign requested address";
+      return "immediate_connect_error:_Cannot_assign_requested_address";
     default:
-      return "connect error";
+      return "connect_error";
   }
 }
 

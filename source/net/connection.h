@@ -82,9 +82,9 @@ class Connection final : public event::FdHandler,
   // As close(kLocal), but the peer sees RST: for answers cut off in the middle.
   void abortiveClose();
   // Writes what is pending and closes. `linger`: after the last byte only finishes writing and
-  // discards input until the peer closes or `patience` is over, so that a peer that is still sending
-  // reads the answer before it meets a reset. A peer that takes no byte for `patience` (zero: no
-  // limit) is closed as well. Input is not offered to the user any more.
+  // discards input until the peer closes or `patience` is over, so that a peer that is still
+  // sending reads the answer before it meets a reset. A peer that takes no byte for `patience`
+  // (zero: no limit) is closed as well. Input is not offered to the user any more.
   void closeAfterFlush(event::Millis patience, bool linger);
 
   const Address& remote() const { return remote_; }
@@ -95,7 +95,7 @@ class Connection final : public event::FdHandler,
   size_t pendingInput() const { return in_.length(); }
   uint64_t bytesIn() const { return bytes_in_; }
   uint64_t bytesOut() const { return bytes_out_; }
-  // Why connecting failed, in words; static text.
+  // Why connecting failed, in Envoy's words joined by underscores; static text.
   std::string_view connectError() const;
 
   // Loop.

@@ -14,7 +14,7 @@
 
 namespace gatehouse::proxy {
 
-HcmStats::HcmStats(stats::Scope& s)
+HcmStats::HcmStats(stats::Scope& s, stats::Scope& listener)
     : cx_total(s.counter("downstream_cx_total")),
       cx_destroy(s.counter("downstream_cx_destroy")),
       cx_http1_total(s.counter("downstream_cx_http1_total")),
@@ -44,6 +44,12 @@ HcmStats::HcmStats(stats::Scope& s)
       rq_redirect(s.counter("rq_redirect")),
       rq_direct_response(s.counter("rq_direct_response")),
       router_rq_total(s.counter("rq_total")),
+      listener_completed(listener.counter("downstream_rq_completed")),
+      listener_1xx(listener.counter("downstream_rq_1xx")),
+      listener_2xx(listener.counter("downstream_rq_2xx")),
+      listener_3xx(listener.counter("downstream_rq_3xx")),
+      listener_4xx(listener.counter("downstream_rq_4xx")),
+      listener_5xx(listener.counter("downstream_rq_5xx")),
       cx_active(s.gauge("downstream_cx_active")),
       cx_http1_active(s.gauge("downstream_cx_http1_active")),
       rq_active(s.gauge("downstream_rq_active")),
@@ -113,8 +119,9 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     hcm->lifecycle = &context.lifecycle;
     hcm->listener_name = context.listener_name;
     hcm->buffer_limit = context.buffer_limit;
-    hcm->stats =
-        std::make_shared<HcmStats>(*context.stats.scope("http." + config.stat_prefix() + "."));
+    std::string prefix = "http." + config.stat_prefix() + ".";
+    hcm->stats = std::make_shared<HcmStats>(
+        *context.stats.scope(prefix), *context.stats.scope(context.listener_stat_prefix + prefix));
     absl::Status status = readOptions(config, *hcm);
     if (status.ok()) status = compileFilters(config, context, *hcm);
     if (status.ok()) status = compileAccessLogs(config, context, *hcm);

@@ -1,5 +1,8 @@
 #include "source/proxy/header_mutation.h"
 
+#include <algorithm>
+#include <span>
+
 #include "source/event/worker.h"
 #include "source/http/chars.h"
 #include "source/http/date.h"
@@ -59,13 +62,14 @@ net::Address forwardedAddress(http::RequestHead& head, uint32_t from_right) {
 }
 
 Refusal checkHost(http::RequestHead& head, const HcmConfig& config) {
-  if (head.authority.empty()) {
+  if (head.authority.data() == nullptr) {
     if (head.version == http::Version::kHttp10 && !config.default_host.empty()) {
       head.authority = config.default_host;
       return {};
     }
     return {400, "", "missing_host_header", ""};
   }
+  if (head.authority.empty()) return {};
   std::string_view host, port;
   if (!http::splitAuthority(head.authority, &host, &port))
     return {400, "", "invalid_authority", ""};
@@ -97,17 +101,19 @@ void stripPort(http::RequestHead& head, const HcmConfig& config, const sdk::Stre
 }
 
 Refusal normalize(http::RequestHead& head, const HcmConfig& config) {
-  if (head.path.empty() || head.path.front() != '/') return {};
+  if (head.path.empty() || head.path.front() != '/') return {404, "", "absolute_path_rejected", ""};
+  // A fragment never belongs on the wire; peers differ in where they cut it off.
+  if (head.path.find('#') != head.path.npos) return {400, "", "path_normalization_failed", ""};
   memory::Arena& arena = head.headers.arena();
   if (config.escaped_slashes != EscapedSlashes::kKeep && http::hasEscapedSlashes(head.path)) {
+    head.path = http::unescapeSlashes(head.path, arena);
     if (config.escaped_slashes == EscapedSlashes::kReject)
       return {400, "", "path_normalization_failed", ""};
-    head.path = http::unescapeSlashes(head.path, arena);
     if (config.escaped_slashes == EscapedSlashes::kRedirect) {
       // The client repeats the request with the path every later rule will see.
       if (auto normal = http::normalizePath(head.path, arena); config.normalize_path && normal)
         head.path = *normal;
-      return {307, "", "path_normalization_redirect", head.path};
+      return {307, "", "path_normalization_failed", head.path};
     }
   }
   if (config.normalize_path) {
@@ -128,60 +134,89 @@ Refusal checkUnderscores(http::RequestHead& head, Underscores action) {
     if (action == Underscores::kDrop) head.headers.removeField(field);
   });
   if (found && action == Underscores::kReject)
-    return {400, "Bad Request", "http1.unexpected_underscore", ""};
+    return {400, "Bad Request", "http1.unexpected_underscore", "", true};
   return {};
+}
+
+// Fields by which a trusted peer steers the proxy. Without internal_address_config nobody is
+// trusted; those that only describe the past go at the edge alone. All names as Envoy's.
+void removeSteering(http::HeaderMap& headers, bool edge) {
+  constexpr std::string_view kPrefix = "x-envoy-";
+  static constexpr std::string_view kAlways[] = {"expected-rq-timeout-ms",
+                                                 "force-trace",
+                                                 "hedge-on-per-try-timeout",
+                                                 "internal",
+                                                 "ip-tags",
+                                                 "max-retries",
+                                                 "original-url",
+                                                 "retriable-header-names",
+                                                 "retriable-status-codes",
+                                                 "retry-grpc-on",
+                                                 "retry-on",
+                                                 "upstream-alt-stat-name",
+                                                 "upstream-rq-per-try-timeout-ms",
+                                                 "upstream-rq-timeout-alt-response",
+                                                 "upstream-rq-timeout-ms"};
+  static constexpr std::string_view kAtTheEdge[] = {"decorator-operation",
+                                                    "downstream-service-cluster",
+                                                    "downstream-service-node", "original-path"};
+  headers.forEachMutable([&](http::HeaderField& field) {
+    std::string_view name = field.nameView();
+    if (!name.starts_with(kPrefix)) return;
+    name.remove_prefix(kPrefix.size());
+    auto listed = [&](std::span<const std::string_view> list) {
+      return std::find(list.begin(), list.end(), name) != list.end();
+    };
+    if (listed(kAlways) || (edge && listed(kAtTheEdge))) headers.removeField(field);
+  });
+}
+
+// Adds to the end of the first field of that name, as one list.
+void appendTo(http::HeaderMap& headers, HeaderId id, std::string_view separator,
+              std::string_view text) {
+  auto before = headers.joined(http::headerName(id));
+  if (!before || before->empty()) {
+    headers.setCopy(id, text);
+    return;
+  }
+  size_t size = before->size() + separator.size() + text.size();
+  char* joined = headers.arena().allocateArray<char>(size);
+  before->copy(joined, before->size());
+  separator.copy(joined + before->size(), separator.size());
+  text.copy(joined + before->size() + separator.size(), text.size());
+  headers.set(id, {joined, size});
 }
 
 void setForwarded(http::RequestHead& head, const HcmConfig& config, sdk::StreamInfo& info) {
   http::HeaderMap& headers = head.headers;
   const sdk::ConnectionInfo& connection = *info.connection;
+  removeSteering(headers, config.use_remote_address);
+  char text[net::Address::kMaxText];
+  // Nobody in front of us is trusted to say what the client spoke.
+  bool first = config.use_remote_address && config.xff_trusted_hops == 0;
   if (config.use_remote_address) {
-    info.downstream_remote = config.xff_trusted_hops == 0
-                                 ? connection.remote
-                                 : forwardedAddress(head, config.xff_trusted_hops - 1);
+    info.downstream_remote =
+        first ? connection.remote : forwardedAddress(head, config.xff_trusted_hops - 1);
     if (!info.downstream_remote.known()) info.downstream_remote = connection.remote;
-    // At the edge nobody outside may steer the proxy.
-    for (HeaderId id :
-         {HeaderId::kXEnvoyInternal, HeaderId::kXEnvoyRetryOn, HeaderId::kXEnvoyMaxRetries,
-          HeaderId::kXEnvoyUpstreamRqTimeoutMs, HeaderId::kXEnvoyUpstreamRqPerTryTimeoutMs,
-          HeaderId::kXEnvoyExpectedRqTimeoutMs, HeaderId::kXEnvoyDownstreamServiceCluster,
-          HeaderId::kXEnvoyDownstreamServiceNode, HeaderId::kXEnvoyDecoratorOperation,
-          HeaderId::kXEnvoyExternalAddress}) {
-      if (headers.has(id)) headers.remove(id);
-    }
-    char text[net::Address::kMaxText];
     if (!config.skip_xff_append && connection.remote.isIp()) {
-      size_t n = connection.remote.write(text, false);
-      auto before = headers.joined("x-forwarded-for");
-      if (before && !before->empty()) {
-        char* joined = headers.arena().allocateArray<char>(before->size() + 1 + n);
-        before->copy(joined, before->size());
-        joined[before->size()] = ',';
-        std::copy(text, text + n, joined + before->size() + 1);
-        headers.set(HeaderId::kXForwardedFor, {joined, before->size() + 1 + n});
-      } else {
-        headers.setCopy(HeaderId::kXForwardedFor, {text, n});
-      }
+      appendTo(headers, HeaderId::kXForwardedFor, ",",
+               {text, connection.remote.write(text, false)});
     }
-    if (info.downstream_remote.isIp()) {
-      headers.setCopy(HeaderId::kXEnvoyExternalAddress,
-                      {text, info.downstream_remote.write(text, false)});
-    }
-    if (config.xff_trusted_hops == 0) headers.remove(HeaderId::kXForwardedProto);
   } else {
     info.downstream_remote = forwardedAddress(head, config.xff_trusted_hops);
     if (!info.downstream_remote.known()) info.downstream_remote = connection.remote;
-    if (headers.has(HeaderId::kXEnvoyInternal)) headers.remove(HeaderId::kXEnvoyInternal);
   }
+  if (first || !headers.has(HeaderId::kXForwardedProto))
+    headers.set(HeaderId::kXForwardedProto, "http");
   std::string_view proto = headers.get(HeaderId::kXForwardedProto);
-  if (proto != "http" && proto != "https") {
-    proto = "http";
-    headers.set(HeaderId::kXForwardedProto, proto);
+  head.scheme = proto == "https" ? "https" : "http";
+  if (config.append_forwarded_port && connection.local.isIp() &&
+      (first || !headers.has(HeaderId::kXForwardedPort))) {
+    headers.setCopy(HeaderId::kXForwardedPort, std::to_string(connection.local.port()));
   }
-  head.scheme = proto;
-  if (config.append_forwarded_port && !headers.has(HeaderId::kXForwardedPort) &&
-      connection.local.isIp()) {
-    headers.addCopy(HeaderId::kXForwardedPort, std::to_string(connection.local.port()));
+  if (config.use_remote_address && info.downstream_remote.isIp()) {
+    headers.setCopy(HeaderId::kXEnvoyExternalAddress,
+                    {text, info.downstream_remote.write(text, false)});
   }
 }
 
@@ -226,6 +261,7 @@ Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::St
       return {403, "", "upgrade_failed", ""};
     }
   }
+  // No route matches CONNECT before there are upgrade_configs.
   if (head.method_id == http::Method::kConnect) return {404, "", "route_not_found", ""};
   refusal = normalize(head, config);
   if (refusal.status != 0) return refusal;
@@ -233,13 +269,20 @@ Refusal prepareRequest(http::RequestHead& head, const HcmConfig& config, sdk::St
   std::string_view te = head.headers.get(HeaderId::kTe);
   stripHopByHop(head.headers);
   if (!te.empty()) {
-    head.headers.remove(HeaderId::kTe);
-    if (http::equalsIgnoreCase(http::trim(te), "trailers"))
+    bool trailers = false;
+    http::forEachListItem(te, [&](std::string_view item) {
+      trailers = http::equalsIgnoreCase(item, "trailers");
+      return !trailers;
+    });
+    if (trailers) {
       head.headers.set(HeaderId::kTe, "trailers");
+    } else {
+      head.headers.remove(HeaderId::kTe);
+    }
   }
   setForwarded(head, config, info);
   setRequestId(head, config, random_a, random_b);
-  if (!config.via.empty()) head.headers.add(HeaderId::kVia, config.via);
+  if (!config.via.empty()) appendTo(head.headers, HeaderId::kVia, ", ", config.via);
   return {};
 }
 
@@ -247,15 +290,15 @@ void prepareResponse(http::ResponseHead& head, const http::RequestHead& request,
                      const HcmConfig& config) {
   http::HeaderMap& headers = head.headers;
   stripHopByHop(headers);
-  if (config.server_header == ServerHeader::kOverwrite ||
-      (config.server_header == ServerHeader::kAppendIfAbsent && !headers.has(HeaderId::kServer))) {
-    headers.set(HeaderId::kServer, config.server_name);
-  }
   if (!headers.has(HeaderId::kDate)) {
     headers.addCopy(HeaderId::kDate,
                     http::httpDate(event::Worker::current().wallMicros() / 1'000'000));
   }
-  if (!config.via.empty()) headers.add(HeaderId::kVia, config.via);
+  if (config.server_header == ServerHeader::kOverwrite ||
+      (config.server_header == ServerHeader::kAppendIfAbsent && !headers.has(HeaderId::kServer))) {
+    headers.set(HeaderId::kServer, config.server_name);
+  }
+  if (!config.via.empty()) appendTo(headers, HeaderId::kVia, ", ", config.via);
   if (config.request_id_in_response && !headers.has(HeaderId::kXRequestId)) {
     std::string_view id = request.headers.get(HeaderId::kXRequestId);
     if (!id.empty()) headers.set(HeaderId::kXRequestId, id);

@@ -15,6 +15,7 @@ struct Refusal {
   std::string_view body;
   std::string_view details;
   std::string_view location;  // for redirects
+  bool malformed = false;     // counts as a protocol error: nothing of the request is logged
 };
 
 // What the connection manager does to a request before any filter sees it: validates host and path,

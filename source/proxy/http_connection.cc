@@ -76,20 +76,13 @@ void HttpStream::onIdle() {
 }
 
 void HttpStream::onHead(bool end) {
+  head_seen_ = true;
   info_.version = head_.version;
   info_.request_header_bytes = head_.headers.byteSize();
   if (end) info_.request_end = info_.start;
   Refusal refusal = prepareRequest(head_, config_, info_, random_, nextRandom());
   if (refusal.status != 0) {
-    if (refusal.status == 403 || refusal.status == 400) connection_.codec().goAway();
-    if (refusal.status == 403) config_.stats->rq_ws_on_non_ws_route.inc();
-    sdk::HeaderToAdd location{"location", refusal.location};
-    std::span<const sdk::HeaderToAdd> headers;
-    if (!refusal.location.empty()) headers = {&location, 1};
-    engine_->reply({.status = refusal.status,
-                    .body = refusal.body,
-                    .details = refusal.details,
-                    .headers = headers});
+    refuse(refusal, end);
     return;
   }
   const http::HeaderField* expect = std::as_const(head_.headers).find(HeaderId::kExpect);
@@ -99,11 +92,8 @@ void HttpStream::onHead(bool end) {
     if (!end) {
       auto* interim = arena_storage_.make<http::ResponseHead>(arena_storage_);
       interim->status = 100;
-      sendInterim(*interim);
+      passInterim(*interim);
     }
-  } else if (expect != nullptr && !http::equalsIgnoreCase(expect->valueView(), "100-continue")) {
-    engine_->reply({.status = 417, .details = "unsupported_expectation"});
-    return;
   }
   if (config_.request_timeout.count() != 0 && !end) {
     request_timer_.arm(
@@ -117,6 +107,38 @@ void HttpStream::onHead(bool end) {
         this);
   }
   engine_->requestHead(end);
+}
+
+void HttpStream::refuse(const Refusal& refusal, bool end) {
+  bool connect = head_.method_id == http::Method::kConnect;
+  if (refusal.status == 403 || refusal.status == 400 || connect) connection_.codec().goAway();
+  if (connect) info_.setFlag(ResponseFlag::kNoRouteFound);
+  if (refusal.status == 403) {
+    config_.stats->rq_ws_on_non_ws_route.inc();
+    // The route is named although no filter runs.
+    if (const router::RouteEntry* route = engine_->route()) {
+      info_.route_name = route->name();
+      info_.cluster_name = route->cluster(head_, random_);
+    }
+  }
+  sdk::HeaderToAdd location{"location", refusal.location};
+  std::span<const sdk::HeaderToAdd> headers;
+  if (!refusal.location.empty()) headers = {&location, 1};
+  if (refusal.malformed) {
+    info_.setFlag(ResponseFlag::kDownstreamProtocolError);
+    forgetHead();
+  }
+  engine_->refuse({.status = refusal.status,
+                   .body = refusal.body,
+                   .details = refusal.details,
+                   .headers = headers},
+                  end);
+}
+
+void HttpStream::forgetHead() {
+  head_.headers.clear();
+  head_.method = head_.path = head_.authority = {};
+  head_.version = http::Version::kHttp11;
 }
 
 void HttpStream::onBody(buffer::Buffer& in, bool end) {
@@ -134,8 +156,9 @@ void HttpStream::onTrailers(http::HeaderMap& trailers) {
   engine_->requestTrailers(trailers);
 }
 
-void HttpStream::refuse(uint16_t status, std::string_view body, std::string_view details,
-                        ResponseFlag* flag) {
+void HttpStream::fail(uint16_t status, std::string_view body, std::string_view details,
+                      ResponseFlag* flag) {
+  if (!head_seen_) forgetHead();
   if (flag != nullptr) info_.setFlag(*flag);
   info_.version = head_.version;
   if (engine_->responseStarted()) {
@@ -147,7 +170,16 @@ void HttpStream::refuse(uint16_t status, std::string_view body, std::string_view
 }
 
 void HttpStream::sendInterim(http::ResponseHead& head) noexcept {
+  // A 100 of the upstream answers an `expect` that was answered here already.
+  if (head.status != 100 || config_.proxy_100_continue) passInterim(head);
+}
+
+void HttpStream::passInterim(http::ResponseHead& head) {
   if (connection_.closed()) return;
+  config_.stats->rq_completed.inc();
+  config_.stats->rq_1xx.inc();
+  config_.stats->listener_completed.inc();
+  config_.stats->listener_1xx.inc();
   connection_.codec().sendInterim(*this, head);
   connection_.connection().markDirty();
 }
@@ -158,8 +190,8 @@ void HttpStream::sendHead(http::ResponseHead& head, bool end) noexcept {
   head.keep_alive = true;
   prepareResponse(head, head_, config_);
   if (config_.lifecycle->wantsClose()) connection_.codec().goAway();
-  // An answer that ends before its request: the rest of the request is not waited for.
-  if (end && !engine_->requestComplete()) connection_.codec().goAway();
+  // An answer that comes before its request has ended: the rest is not waited for.
+  if (!engine_->requestComplete()) connection_.codec().goAway();
   info_.response_header_bytes = head.headers.byteSize();
   connection_.codec().sendResponseHead(*this, head, end);
   connection_.connection().markDirty();
@@ -249,21 +281,27 @@ void HttpStream::countResponse() {
   HcmStats& stats = *config_.stats;
   if (info_.response_code == 0) return;
   stats.rq_completed.inc();
+  stats.listener_completed.inc();
   switch (info_.response_code / 100) {
     case 1:
       stats.rq_1xx.inc();
+      stats.listener_1xx.inc();
       break;
     case 2:
       stats.rq_2xx.inc();
+      stats.listener_2xx.inc();
       break;
     case 3:
       stats.rq_3xx.inc();
+      stats.listener_3xx.inc();
       break;
     case 4:
       stats.rq_4xx.inc();
+      stats.listener_4xx.inc();
       break;
     default:
       stats.rq_5xx.inc();
+      stats.listener_5xx.inc();
   }
   stats.rq_time.record(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(info_.end - info_.start).count()));
@@ -317,7 +355,7 @@ void HttpConnection::onTimer() {
   if (waiting_head_) {
     config_->stats->rq_header_timeout.inc();
     if (codec_.openForError(*this) != nullptr) {
-      active_->refuse(408, "request header timeout", "request_header_timeout", nullptr);
+      active_->fail(408, "request header timeout", "request_header_timeout", nullptr);
     }
     return;
   }
@@ -336,8 +374,7 @@ void HttpConnection::onData(buffer::Buffer& in, bool end) noexcept {
                             : result.why.status == 501 ? "Not Implemented"
                                                        : "Bad Request";
     if (active_ != nullptr) {
-      active_->refuse(result.why.status, body, result.why.details,
-                      result.why.status == 426 ? nullptr : &flag);
+      active_->fail(result.why.status, body, result.why.details, &flag);
     } else {
       connection_->close(net::CloseReason::kProtocol);
     }

@@ -9,6 +9,7 @@
 #include "source/memory/slab.h"
 #include "source/net/connection.h"
 #include "source/proxy/hcm_config.h"
+#include "source/proxy/header_mutation.h"
 
 namespace gatehouse::proxy {
 
@@ -30,9 +31,9 @@ class HttpStream final : public codec::Stream,
   void onHead(bool end);
   void onBody(buffer::Buffer& in, bool end);
   void onTrailers(http::HeaderMap& trailers);
-  // A broken or refused request: answered through the filters, then the connection closes.
-  void refuse(uint16_t status, std::string_view body, std::string_view details,
-              sdk::ResponseFlag* flag);
+  // A broken request: answered through the filters, then the connection closes.
+  void fail(uint16_t status, std::string_view body, std::string_view details,
+            sdk::ResponseFlag* flag);
   void touch();
 
   // chain::StreamOwner
@@ -52,6 +53,10 @@ class HttpStream final : public codec::Stream,
 
  private:
   void onIdle();
+  void refuse(const Refusal& refusal, bool end);
+  // What was parsed of a malformed request is neither logged nor formatted.
+  void forgetHead();
+  void passInterim(http::ResponseHead& head);
   void log();
   void countResponse();
 
@@ -62,6 +67,7 @@ class HttpStream final : public codec::Stream,
   sdk::StreamInfo info_;
   http::HeaderMap* trailers_ = nullptr;
   uint64_t random_;
+  bool head_seen_ = false;
   event::Timer idle_timer_;
   event::Timer request_timer_;
   std::optional<chain::HttpEngine> engine_;

@@ -73,6 +73,17 @@ absl::StatusOr<HeaderRules> HeaderRules::compile(
   return rules;
 }
 
+// A well-known field keeps its place, others move to the end, as in Envoy.
+static void overwrite(http::HeaderMap& headers, std::string_view name, std::string_view value) {
+  http::HeaderId id = http::headerId(name);
+  if (id != http::HeaderId::kOther) {
+    headers.setCopy(id, value);
+    return;
+  }
+  headers.remove(name);
+  headers.addCopy(name, value);
+}
+
 void HeaderRules::apply(http::HeaderMap& headers, const sdk::LogEntry& entry) const {
   for (const std::string& name : remove_) headers.remove(std::string_view(name));
   static thread_local std::string rendered;
@@ -93,10 +104,10 @@ void HeaderRules::apply(http::HeaderMap& headers, const sdk::LogEntry& entry) co
         if (!present) headers.addCopy(one.name, value);
         break;
       case Action::kOverwrite:
-        headers.setCopy(one.name, value);
+        overwrite(headers, one.name, value);
         break;
       case Action::kOverwriteIfExists:
-        if (present) headers.setCopy(one.name, value);
+        if (present) overwrite(headers, one.name, value);
         break;
     }
   }

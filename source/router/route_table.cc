@@ -119,31 +119,16 @@ class Route final : public RouteEntry {
   }
 
   void finalizeRequest(http::RequestHead& head, sdk::StreamInfo& info,
-                       std::string_view upstream_host, uint64_t random) const override {
-    memory::Arena& arena = head.headers.arena();
-    std::string_view rewritten = rewritePath(head.path, arena);
-    if (rewritten.data() != head.path.data()) {
-      info.original_path = head.path;
-      head.path = rewritten;
-    }
-    std::string_view host = head.authority;
-    if (!host_rewrite.empty()) {
-      host = host_rewrite;
-    } else if (!host_rewrite_header.empty()) {
-      const http::HeaderField* field = head.headers.find(std::string_view(host_rewrite_header));
-      if (field != nullptr && field->value_len != 0) host = field->valueView();
-    } else if (auto_host_rewrite_ && !upstream_host.empty()) {
-      host = upstream_host;
-    }
-    if (!weighted.empty() && !weightedFor(random).host_rewrite.empty())
-      host = weightedFor(random).host_rewrite;
-    if (host.data() != head.authority.data()) {
-      if (append_x_forwarded_host)
-        head.headers.addCopy(http::HeaderId::kXForwardedHost, head.authority);
-      head.authority = host;
-    }
+                       std::string_view upstream_host, uint64_t random,
+                       bool tell_original) const override {
     sdk::LogEntry entry{&head, nullptr, nullptr, info};
     forEachLevel(random, [&](const Level& level) { level.request.apply(head.headers, entry); });
+    rewriteHost(head, upstream_host, random, tell_original);
+    std::string_view rewritten = rewritePath(head.path, head.headers.arena());
+    if (rewritten.data() == head.path.data()) return;
+    info.original_path = head.path;
+    head.path = rewritten;
+    if (tell_original) head.headers.set(http::HeaderId::kXEnvoyOriginalPath, info.original_path);
   }
 
   void finalizeResponse(http::ResponseHead& head, const http::RequestHead& request,
@@ -228,6 +213,26 @@ class Route final : public RouteEntry {
     if (path.size() < path_text.size()) return false;
     std::string_view head = path.substr(0, path_text.size());
     return case_sensitive ? head == path_text : http::equalsIgnoreCase(head, path_text);
+  }
+
+  void rewriteHost(http::RequestHead& head, std::string_view upstream_host, uint64_t random,
+                   bool tell_original) const {
+    std::string_view host = head.authority;
+    if (!host_rewrite.empty()) {
+      host = host_rewrite;
+    } else if (!host_rewrite_header.empty()) {
+      const http::HeaderField* field = head.headers.find(std::string_view(host_rewrite_header));
+      if (field != nullptr && field->value_len != 0) host = field->valueView();
+    } else if (auto_host_rewrite_ && !upstream_host.empty()) {
+      host = upstream_host;
+    }
+    if (!weighted.empty() && !weightedFor(random).host_rewrite.empty())
+      host = weightedFor(random).host_rewrite;
+    if (host.data() == head.authority.data()) return;
+    if (tell_original) head.headers.set(http::HeaderId::kXEnvoyOriginalHost, head.authority);
+    if (append_x_forwarded_host)
+      head.headers.addCopy(http::HeaderId::kXForwardedHost, head.authority);
+    head.authority = host;
   }
 
   const WeightedEntry& weightedFor(uint64_t random) const {

@@ -42,11 +42,13 @@ class RouteEntry {
   // Zero: none. From the end of the request.
   std::chrono::milliseconds timeout() const { return timeout_; }
   std::optional<std::chrono::milliseconds> idleTimeout() const { return idle_timeout_; }
-  // Rewrites path and host and applies the request header rules of all levels, in Envoy's order.
-  // `upstream_host`: hostname of the chosen endpoint (auto_host_rewrite). Writes info.original_path
-  // when the path changes. `random` as given to cluster().
+  // Applies the request header rules of all levels, then rewrites host and path, as Envoy orders
+  // it. `upstream_host`: hostname of the chosen endpoint (auto_host_rewrite). Writes
+  // info.original_path when the path changes; `tell_original` adds x-envoy-original-host and -path.
+  // `random` as given to cluster().
   virtual void finalizeRequest(http::RequestHead& head, sdk::StreamInfo& info,
-                               std::string_view upstream_host, uint64_t random) const = 0;
+                               std::string_view upstream_host, uint64_t random,
+                               bool tell_original) const = 0;
   bool autoHostRewrite() const { return auto_host_rewrite_; }
   // Applies the response header rules of all levels. Also for redirects and direct responses.
   virtual void finalizeResponse(http::ResponseHead& head, const http::RequestHead& request,

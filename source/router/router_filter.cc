@@ -57,7 +57,9 @@ class RouterFilter final : public upstream::UpstreamRequest {
                        .details = "direct_response"});
         return Step::kPause;
       case RouteEntry::Kind::kNonForwarding:
-        stream_.reply({.status = 404, .details = "non_forwarding_route"});
+        // As Envoy: there is no cluster to go to.
+        info.setFlag(ResponseFlag::kNoClusterFound);
+        stream_.reply({.status = 503, .details = "cluster_not_found"});
         return Step::kPause;
       case RouteEntry::Kind::kForward:
         break;
@@ -119,35 +121,44 @@ class RouterFilter final : public upstream::UpstreamRequest {
       sdk::HeaderToAdd header{"x-envoy-overloaded", "true"};
       std::span<const sdk::HeaderToAdd> headers;
       if (!config_.suppress_envoy_headers) headers = {&header, 1};
-      fail(503, "overflow", "", "upstream_reset_before_response_started{overflow}", headers);
+      fail(503, "overflow", "upstream_reset_before_response_started{overflow}", headers);
       return;
     }
     info.setFlag(ResponseFlag::kUpstreamConnectionFailure);
     if (why == PoolFailure::kConnectTimeout) {
-      fail(503, "connection timeout", "",
-           "upstream_reset_before_response_started{connection_timeout}");
+      fail(503, "connection timeout", "upstream_reset_before_response_started{connection_timeout}");
       return;
     }
     info.upstream_failure = reason;
-    fail(503, "remote connection failure", reason,
-         "upstream_reset_before_response_started{remote_connection_failure}");
+    constexpr std::string_view kBefore =
+        "upstream_reset_before_response_started{remote_connection_failure|";
+    char* details = arena->allocateArray<char>(kBefore.size() + reason.size() + 1);
+    kBefore.copy(details, kBefore.size());
+    reason.copy(details + kBefore.size(), reason.size());
+    details[kBefore.size() + reason.size()] = '}';
+    fail(503, "remote connection failure", {details, kBefore.size() + reason.size() + 1});
   }
 
   http::ResponseHead* newResponseHead() noexcept override {
     return arena->make<http::ResponseHead>(*arena);
   }
 
-  void onInterim(http::ResponseHead& head) noexcept override { stream_.respondInterim(head); }
+  void onInterim(http::ResponseHead& head) noexcept override {
+    cluster_->countCode(head.status);
+    stream_.respondInterim(head);
+  }
 
   void onHead(http::ResponseHead& head, bool end) noexcept override {
     sdk::StreamInfo& info = stream_.info();
     event::MonoTime now = event::Worker::current().now();
     info.upstream_first_received = now;
     info.details = "via_upstream";
+    info.response_code = head.status;
     cluster_->countCode(head.status);
     auto& host_stats = const_cast<upstream::Host*>(host())->stats;
     (head.status < 500 ? host_stats.rq_success : host_stats.rq_error).inc();
-    if (!config_.suppress_envoy_headers) {
+    // Not before the request is complete: the time would count the client's sending.
+    if (!config_.suppress_envoy_headers && end_seen_) {
       auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now - sent_at_).count();
       head.headers.set(HeaderId::kXEnvoyUpstreamServiceTime, number(static_cast<uint64_t>(millis)));
     }
@@ -181,9 +192,9 @@ class RouterFilter final : public upstream::UpstreamRequest {
     }
     const_cast<upstream::Host*>(host())->stats.rq_error.inc();
     if (protocol) {
-      fail(502, "protocol error", "", "upstream_reset_before_response_started{protocol_error}");
+      fail(502, "protocol error", "upstream_reset_before_response_started{protocol_error}");
     } else {
-      fail(503, "connection termination", "",
+      fail(503, "connection termination",
            "upstream_reset_before_response_started{connection_termination}");
     }
   }
@@ -213,15 +224,12 @@ class RouterFilter final : public upstream::UpstreamRequest {
     }
     timeout_length_ = route_->timeout();
     readTimeoutHeader(head);
-    route_->finalizeRequest(head, info, pool->host().hostname, random());
-    if (!config_.suppress_envoy_headers) {
-      if (!info.original_path.empty())
-        head.headers.set(HeaderId::kXEnvoyOriginalPath, info.original_path);
-      if (timeout_length_.count() > 0) {
-        head.headers.set(HeaderId::kXEnvoyExpectedRqTimeoutMs,
-                         number(static_cast<uint64_t>(timeout_length_.count())));
-      }
+    if (!config_.suppress_envoy_headers && timeout_length_.count() > 0) {
+      head.headers.set(HeaderId::kXEnvoyExpectedRqTimeoutMs,
+                       number(static_cast<uint64_t>(timeout_length_.count())));
     }
+    route_->finalizeRequest(head, info, pool->host().hostname, random(),
+                            !config_.suppress_envoy_headers);
     ++info.attempts;
     sent_at_ = event::Worker::current().now();
     end_seen_ = end;
@@ -259,48 +267,24 @@ class RouterFilter final : public upstream::UpstreamRequest {
     info.setFlag(ResponseFlag::kUpstreamRequestTimeout);
     cancel();
     if (response_started_) {
-      info.details = "upstream_response_timeout";
+      info.details = "response_timeout";
       stream_.abort(codec::Abort::kTimeout);
       return;
     }
     cluster_->countCode(504);
-    stream_.reply({.status = 504,
-                   .body = "upstream request timeout",
-                   .details = "upstream_response_timeout"});
+    stream_.reply(
+        {.status = 504, .body = "upstream request timeout", .details = "response_timeout"});
   }
 
-  void fail(uint16_t status, std::string_view reason, std::string_view transport,
-            std::string_view details, std::span<const sdk::HeaderToAdd> headers = {}) {
+  void fail(uint16_t status, std::string_view reason, std::string_view details,
+            std::span<const sdk::HeaderToAdd> headers = {}) {
+    constexpr std::string_view kWords =
+        "upstream connect error or disconnect/reset before headers. reset reason: ";
     cluster_->countCode(status);
-    char text[512];
-    size_t n = 0;
-    auto put = [&](std::string_view piece) {
-      size_t size = std::min(piece.size(), sizeof(text) - n);
-      piece.copy(text + n, size);
-      n += size;
-    };
-    put("upstream connect error or disconnect/reset before headers. reset reason: ");
-    put(reason);
-    if (!transport.empty()) {
-      put(", transport failure reason: ");
-      put(transport);
-    }
-    if (transport.empty()) {
-      stream_.reply({.status = status, .body = {text, n}, .details = details, .headers = headers});
-      return;
-    }
-    // Details have no blanks: the transport's words are joined by underscores, as Envoy does.
-    char joined[512];
-    size_t m = 0;
-    details.remove_suffix(1);
-    for (std::string_view piece :
-         {details, std::string_view("|"), transport, std::string_view("}")}) {
-      for (char c : piece) {
-        if (m < sizeof(joined)) joined[m++] = c == ' ' ? '_' : c;
-      }
-    }
-    stream_.reply(
-        {.status = status, .body = {text, n}, .details = {joined, m}, .headers = headers});
+    char text[128];
+    size_t n = kWords.copy(text, sizeof(text));
+    n += reason.copy(text + n, sizeof(text) - n);
+    stream_.reply({.status = status, .body = {text, n}, .details = details, .headers = headers});
   }
 
   void responseEnded() {

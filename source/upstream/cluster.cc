@@ -28,6 +28,7 @@ ClusterStats::ClusterStats(stats::Scope& s)
       upstream_rq_total(s.counter("upstream_rq_total")),
       upstream_rq_pending_total(s.counter("upstream_rq_pending_total")),
       upstream_rq_pending_overflow(s.counter("upstream_rq_pending_overflow")),
+      upstream_rq_active_overflow(s.counter("upstream_rq_active_overflow")),
       upstream_rq_pending_failure_eject(s.counter("upstream_rq_pending_failure_eject")),
       upstream_rq_cancelled(s.counter("upstream_rq_cancelled")),
       upstream_rq_timeout(s.counter("upstream_rq_timeout")),

@@ -50,9 +50,9 @@ struct ClusterStats {
       upstream_cx_none_healthy;
   stats::Gauge upstream_cx_active;
   stats::Counter upstream_rq_total, upstream_rq_pending_total, upstream_rq_pending_overflow,
-      upstream_rq_pending_failure_eject, upstream_rq_cancelled, upstream_rq_timeout,
-      upstream_rq_rx_reset, upstream_rq_tx_reset, upstream_rq_completed, upstream_rq_1xx,
-      upstream_rq_2xx, upstream_rq_3xx, upstream_rq_4xx, upstream_rq_5xx;
+      upstream_rq_active_overflow, upstream_rq_pending_failure_eject, upstream_rq_cancelled,
+      upstream_rq_timeout, upstream_rq_rx_reset, upstream_rq_tx_reset, upstream_rq_completed,
+      upstream_rq_1xx, upstream_rq_2xx, upstream_rq_3xx, upstream_rq_4xx, upstream_rq_5xx;
   stats::Gauge upstream_rq_active, upstream_rq_pending_active, membership_total, membership_healthy;
   stats::Histogram upstream_rq_time, upstream_cx_connect_ms, upstream_cx_length_ms;
 };

@@ -146,7 +146,6 @@ void HttpConnection::resetByUser(UpstreamRequest& request) {
   bool complete = request.response_ended_ && request.request_sent_;
   if (complete && in_ingest_) return;  // onData() will release it
   releaseActive();
-  if (!complete) pool_.cluster().stats().upstream_rq_tx_reset.inc();
   close(net::CloseReason::kLocal);
 }
 
@@ -173,7 +172,6 @@ void HttpConnection::onClosed(net::CloseReason why, int) noexcept {
     bool ended = request.response_ended_;
     releaseActive();
     if (!ended) {
-      if (remote) stats.upstream_rq_rx_reset.inc();
       request.onReset(why == net::CloseReason::kReset      ? codec::Abort::kConnectionReset
                       : why == net::CloseReason::kProtocol ? codec::Abort::kProtocol
                                                            : codec::Abort::kConnectionLost,
@@ -225,7 +223,6 @@ void HttpConnection::onAbort(codec::Stream&, codec::Abort why, codec::CodecError
   UpstreamRequest& request = *active_;
   releaseActive();
   if (why == codec::Abort::kProtocol) pool_.cluster().stats().upstream_cx_protocol_error.inc();
-  pool_.cluster().stats().upstream_rq_rx_reset.inc();
   request.onReset(why, error);
   close(net::CloseReason::kProtocol);
 }
@@ -251,7 +248,7 @@ HostPool::~HostPool() = default;
 void HostPool::start(UpstreamRequest& request) {
   ClusterStats& stats = cluster_.stats();
   if (!cluster_.requests.take(worker_)) {
-    stats.upstream_rq_pending_overflow.inc();
+    stats.upstream_rq_active_overflow.inc();
     request.onPoolFailure(PoolFailure::kOverflow, "");
     return;
   }

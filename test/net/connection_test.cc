@@ -512,7 +512,7 @@ TEST_F(ConnectionTest, MissingUnixSocketIsReportedFromTheLoop) {
   User out;
   Connection* connection = Connection::connect(Address::unixPath("/nonexistent/socket"), out);
   EXPECT_EQ(out.closes, 0);
-  EXPECT_EQ(connection->connectError(), "immediate connect error: No such file or directory");
+  EXPECT_EQ(connection->connectError(), "immediate_connect_error:_No_such_file_or_directory");
   turns(1);
   EXPECT_EQ(out.closes, 1);
   EXPECT_EQ(out.errno_value, ENOENT);

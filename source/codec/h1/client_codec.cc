@@ -76,8 +76,9 @@ Ingest ClientCodec::ingest(buffer::Buffer& in, bool end, CodecEvents& events) no
         } else {
           if (!piece.empty()) events.onBody(stream, piece, false);
           if (stream_ == &stream) {
+            // As Envoy: a FIN in the middle of a message breaks the protocol.
             stream_ = nullptr;
-            events.onAbort(stream, Abort::kConnectionLost, {});
+            events.onAbort(stream, Abort::kProtocol, {});
           }
         }
       } else if (!piece.empty()) {

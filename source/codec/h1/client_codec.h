@@ -9,7 +9,7 @@
 namespace gatehouse::codec::h1 {
 
 struct ClientOptions {
-  uint32_t max_head_bytes = 60 * 1024;
+  uint32_t max_head_bytes = 80 * 1024;
   uint32_t max_fields = 100;
   bool enable_trailers = false;
   bool proper_case = false;

@@ -92,7 +92,7 @@ ScanError parseFields(char* at, size_t size, uint32_t max_fields, http::HeaderMa
     }
     if (i == 0 || i == line.size() || i > UINT16_MAX) return ScanError::kBadField;
     std::string_view value = line.substr(i + 1);
-    if (!chars::all(value, chars::kValue)) return ScanError::kBadField;
+    if (!chars::all(value, chars::kValue)) return ScanError::kBadValue;
     value = http::trim(value);
     std::string_view lower_name(name, i);
     HeaderId id = http::headerId(lower_name);
@@ -161,12 +161,14 @@ ScanError parseRequest(std::string_view section, uint32_t max_fields, http::Requ
   size_t first = line.find(' ');
   if (first == line.npos || first == 0) return ScanError::kBadLine;
   size_t second = line.find(' ', first + 1);
-  if (second == line.npos) return ScanError::kBadLine;
   std::string_view method = line.substr(0, first);
-  std::string_view target = line.substr(first + 1, second - first - 1);
+  std::string_view target = line.substr(first + 1, std::min(second, line.size()) - first - 1);
   if (!chars::all(method, chars::kToken) || target.empty() || !chars::all(target, chars::kTarget))
     return ScanError::kBadLine;
-  if (!versionOf(line.substr(second + 1), &head.version)) return ScanError::kBadVersion;
+  if (second == line.npos) return ScanError::kBadVersion;  // HTTP/0.9
+  std::string_view version = line.substr(second + 1);
+  if (!versionOf(version, &head.version))
+    return version.starts_with("HTTP/") ? ScanError::kBadVersion : ScanError::kBadLine;
   head.setMethod(method);
   head.path = target;
   return parseFields(const_cast<char*>(rest.data()), rest.size(), max_fields, head.headers, &facts);

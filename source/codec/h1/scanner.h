@@ -23,7 +23,8 @@ enum class ScanError : uint8_t {
   kNone,
   kBadLine,  // request or status line
   kBadVersion,
-  kBadField,  // field name or value
+  kBadField,  // a line that is no field, or its name
+  kBadValue,
   kTooManyFields,
 };
 

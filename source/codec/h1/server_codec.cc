@@ -144,8 +144,18 @@ Ingest ServerCodec::readHead(buffer::Buffer& in, CodecEvents& events) noexcept {
   head_method_ = head.method_id == http::Method::kHead;
   http10_ = head.version == http::Version::kHttp10;
   keep_alive_ = false;
-  if (error == ScanError::kTooManyFields) return fail(431, "http1.too_many_headers");
-  if (error != ScanError::kNone) return fail(400, "http1.codec_error");
+  switch (error) {
+    case ScanError::kNone:
+      break;
+    case ScanError::kTooManyFields:
+      return fail(431, "http1.too_many_headers");
+    case ScanError::kBadVersion:
+      return fail(426, "low_version");
+    case ScanError::kBadValue:
+      return fail(400, "http1.invalid_characters");
+    default:
+      return fail(400, "http1.codec_error");
+  }
   Framing framing;
   CodecError bad = checkHead(head, facts, &framing);
   if (bad.status != 0) return fail(bad.status, bad.details);
@@ -167,7 +177,8 @@ CodecError ServerCodec::checkHead(http::RequestHead& head, const FieldFacts& fac
   if (facts.bad_length) return kBad;
   if (facts.transfer_encodings != 0) {
     // Two framings, a list, or one in HTTP/1.0: what two parsers could read differently is refused.
-    if (facts.has_length || http10_ || facts.transfer_encodings > 1) return kBad;
+    if (facts.has_length) return {400, "http1.content_length_and_chunked_not_allowed"};
+    if (http10_ || facts.transfer_encodings > 1) return kBad;
     if (!facts.chunked) return {501, "http1.invalid_transfer_encoding"};
     framing->kind = Framing::kChunked;
   } else if (facts.has_length) {
@@ -231,6 +242,7 @@ void ServerCodec::sendResponseHead(Stream& stream, const http::ResponseHead& hea
   bool has_length = head.headers.has(HeaderId::kContentLength);
   HeadExtras extras;
   extras.proper_case = options_->proper_case;
+  extras.http10 = http10_ && options_->accept_http_10;
   style_ = BodyStyle::kNone;
   if (!bodiless) {
     if (has_length) {

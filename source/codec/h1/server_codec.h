@@ -48,9 +48,9 @@ class ServerCodec final : public Codec {
   // Bytes of an unfinished head are waiting.
   bool headStarted() const { return head_started_; }
   bool requestComplete() const { return request_done_; }
-  // The message was cut: the connection must be reset, not closed, so that no peer takes it for
-  // complete.
-  bool cutShort() const { return aborted_; }
+  // The response was cut and only the end of the connection delimits it: it must be reset, not
+  // closed, or the peer takes the response for complete.
+  bool cutShort() const { return aborted_ && style_ == BodyStyle::kUntilClose; }
   // The response has ended and the request too: the next request may be read.
   bool idle() const { return stream_ == nullptr; }
 

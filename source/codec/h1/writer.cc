@@ -111,7 +111,7 @@ void writeResponseHead(buffer::Buffer& out, const http::ResponseHead& head,
                        const HeadExtras& extras) {
   std::string_view reason = http::reasonPhrase(head.status);
   compose(out, reason.size() + sizeOf(head.headers) + kExtras, [&](Cursor& to) {
-    to.put("HTTP/1.1 ");
+    to.put(extras.http10 ? "HTTP/1.0 " : "HTTP/1.1 ");
     to.putNumber(head.status);
     to.put(" ");
     to.put(reason);

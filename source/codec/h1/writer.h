@@ -16,6 +16,7 @@ struct HeadExtras {
   bool add_chunked = false;      // transfer-encoding: chunked
   std::string_view connection;   // "close" or "keep-alive", empty: none
   bool proper_case = false;      // "Content-Type"
+  bool http10 = false;           // version of a status line
 };
 
 // Appends a whole head in one piece.
@@ -24,7 +25,8 @@ void writeResponseHead(buffer::Buffer& out, const http::ResponseHead& head,
                        const HeadExtras& extras);
 // Appends "size CRLF bytes CRLF"; takes the bytes.
 void writeChunk(buffer::Buffer& out, buffer::Buffer& bytes);
-// Moves up to about `room` bytes (never leaving a rest of less than 4 KiB behind). Returns how many.
+// Moves up to about `room` bytes (never leaving a rest of less than 4 KiB behind). Returns how
+// many.
 size_t moveOutput(buffer::Buffer& from, buffer::Buffer& to, size_t room);
 // Appends the last chunk with its trailers (null: none).
 void writeLastChunk(buffer::Buffer& out, const http::HeaderMap* trailers, bool proper_case);
