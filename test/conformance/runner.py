@@ -152,7 +152,7 @@ class Origin:
         try:
             while True:
                 head = reader.head()
-                if not head:
+                if not head.endswith(b"\r\n\r\n"):
                     break
                 with self.changed:
                     action = self.script.pop(0) if self.script else ok()
@@ -177,6 +177,10 @@ class Origin:
                         connection.recv(1)
                         return
                     connection.sendall(step)
+                if early:
+                    # What follows is the rest of a request that was answered already.
+                    while reader.fill():
+                        pass
         except (OSError, EOFError):
             pass
         finally:
