@@ -76,7 +76,7 @@ std::optional<std::string_view> HeaderMap::joined(std::string_view name) {
   size_t at = 0;
   for (const HeaderField* f = first; f != nullptr; f = next(*f)) {
     if (at != 0) text[at++] = ',';
-    std::memcpy(text + at, f->value, f->value_len);
+    f->valueView().copy(text + at, f->value_len);
     at += f->value_len;
   }
   return std::string_view(text, size);

@@ -81,7 +81,7 @@ std::optional<std::string_view> normalizePath(std::string_view target, memory::A
   }
   if (to == 0) out[to++] = '/';
   std::string_view query = queryWithMark(target);
-  std::memcpy(out + to, query.data(), query.size());
+  query.copy(out + to, query.size());
   return std::string_view(out, to + query.size());
 }
 
@@ -95,7 +95,7 @@ std::string_view mergeSlashes(std::string_view target, memory::Arena& arena) {
     out[n++] = c;
   }
   std::string_view query = queryWithMark(target);
-  std::memcpy(out + n, query.data(), query.size());
+  query.copy(out + n, query.size());
   return {out, n + query.size()};
 }
 
@@ -120,7 +120,7 @@ std::string_view unescapeSlashes(std::string_view target, memory::Arena& arena) 
     if (slash || backslash) i += 2;
   }
   std::string_view query = queryWithMark(target);
-  std::memcpy(out + n, query.data(), query.size());
+  query.copy(out + n, query.size());
   return {out, n + query.size()};
 }
 

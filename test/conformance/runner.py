@@ -429,12 +429,16 @@ class Proxy:
             return ""
 
     def stop(self):
+        """Ends the proxy and returns its access log. A proxy that crashed or reports leaks is an error."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.returncode != 0:
+            self.output.seek(0)
+            raise RuntimeError(f"exit code {self.process.returncode}:\n{self.output.read()[-8000:]}")
         with open(self.log) as file:
             return file.read()
 

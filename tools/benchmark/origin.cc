@@ -21,14 +21,17 @@
 namespace {
 
 std::string g_name = "origin";
+char g_filler[256 * 1024];
 
 struct Client {
   int fd;
   std::string in;
   std::string out;
-  size_t sent = 0;  // of out
+  size_t sent = 0;    // of out
+  size_t filler = 0;  // bytes of a large body that follow out
   size_t body_left = 0;
   bool close = false;
+  bool pending() const { return !out.empty() || filler != 0; }
 };
 
 bool equalsIgnoreCase(std::string_view a, std::string_view b) {
@@ -57,10 +60,16 @@ void answer(Client& client, std::string_view head) {
   target = target.substr(0, target.find(' '));
   bool is_head = head.starts_with("HEAD ");
   std::string body;
+  size_t filler = 0;
   const char* type = "text/plain";
   if (target.starts_with("/bytes/")) {
-    body.assign(std::strtoull(std::string(target.substr(7)).c_str(), nullptr, 10), 'x');
+    size_t size = std::strtoull(std::string(target.substr(7)).c_str(), nullptr, 10);
     type = "application/octet-stream";
+    if (size > sizeof(g_filler)) {
+      filler = size;
+    } else {
+      body.assign(size, 'x');
+    }
   } else {
     body = "Hello from " + g_name + ". It received:\n\n" +
            std::string(head.substr(0, head.size() - 2));
@@ -68,14 +77,16 @@ void answer(Client& client, std::string_view head) {
   client.close = equalsIgnoreCase(header(head, "connection"), "close");
   client.out += "HTTP/1.1 200 OK\r\nserver: " + g_name +
                 "\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: " + type +
-                "\r\ncontent-length: " + std::to_string(body.size()) + "\r\n" +
+                "\r\ncontent-length: " + std::to_string(body.size() + filler) + "\r\n" +
                 (client.close ? "connection: close\r\n" : "") + "\r\n";
-  if (!is_head) client.out += body;
+  if (is_head) return;
+  client.out += body;
+  client.filler = filler;
 }
 
 // Serves every complete request in `in`.
 void serve(Client& client) {
-  for (;;) {
+  while (client.filler == 0) {
     if (client.body_left != 0) {
       size_t n = std::min(client.body_left, client.in.size());
       client.in.erase(0, n);
@@ -100,6 +111,29 @@ void serve(Client& client) {
   }
 }
 
+// False: the connection is broken.
+bool send(Client& client) {
+  while (client.pending()) {
+    bool head = !client.out.empty();
+    const char* from = head ? client.out.data() + client.sent : g_filler;
+    size_t size =
+        head ? client.out.size() - client.sent : std::min(client.filler, sizeof(g_filler));
+    ssize_t sent = ::send(client.fd, from, size, MSG_NOSIGNAL);
+    if (sent < 0) return errno == EAGAIN;
+    if (head) {
+      client.sent += static_cast<size_t>(sent);
+      if (client.sent == client.out.size()) {
+        client.out.clear();
+        client.sent = 0;
+      }
+    } else {
+      client.filler -= static_cast<size_t>(sent);
+    }
+    if (static_cast<size_t>(sent) < size) return true;
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -115,6 +149,7 @@ int main(int argc, char** argv) {
     }
   }
   ::signal(SIGPIPE, SIG_IGN);
+  std::memset(g_filler, 'x', sizeof(g_filler));
   int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   int one = 1;
   ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -162,18 +197,16 @@ int main(int argc, char** argv) {
           serve(*client);
         }
       }
-      if (!gone && !client->out.empty()) {
-        ssize_t sent = ::send(client->fd, client->out.data() + client->sent,
-                              client->out.size() - client->sent, MSG_NOSIGNAL);
-        if (sent > 0) client->sent += static_cast<size_t>(sent);
-        if (client->sent == client->out.size()) {
-          client->out.clear();
-          client->sent = 0;
+      if (!gone && client->pending()) {
+        gone = !send(*client) || (!client->pending() && client->close);
+        // A pipelined request may have waited for the end of a large body.
+        if (!gone && !client->pending() && !client->in.empty()) {
+          serve(*client);
+          gone = client->pending() && !send(*client);
         }
-        gone = (sent < 0 && errno != EAGAIN) || (client->out.empty() && client->close);
-        event.events = client->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT;
+        event.events = client->pending() ? EPOLLIN | EPOLLOUT : EPOLLIN;
         event.data.ptr = client;
-        if (!client->out.empty() || (events[i].events & EPOLLOUT))
+        if (client->pending() || (events[i].events & EPOLLOUT))
           ::epoll_ctl(set, EPOLL_CTL_MOD, client->fd, &event);
       }
       if (gone) {

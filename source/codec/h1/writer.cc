@@ -14,10 +14,8 @@ namespace {
 class Cursor {
  public:
   explicit Cursor(char* at) : at_(at) {}
-  void put(std::string_view text) {
-    std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
-  }
+  // string_view::copy, since memcpy must not see the null pointer of an empty value.
+  void put(std::string_view text) { at_ += text.copy(at_, text.size()); }
   void putName(std::string_view name, bool proper_case) {
     if (!proper_case) {
       put(name);
