@@ -25,7 +25,7 @@ SegmentPool& SegmentPool::local() {
 }
 
 SegmentPool::~SegmentPool() {
-  for (Segment* held : {read_, output_}) {
+  for (Segment* held : {read_, large_read_, output_}) {
     if (held != nullptr) held->release();
   }
   for (FreeList* list : {&small_, &large_}) {
@@ -71,19 +71,25 @@ void SegmentPool::giveBack(Segment* segment) {
   ++list.count;
 }
 
-Segment& SegmentPool::readBlock() {
-  if (read_ != nullptr) {
-    if (read_->unshared()) {
-      read_->rewind();
-      return *read_;
+// `held` from its start when nobody else refers to it, its rest while that is worth a read, else
+// another block.
+Segment& SegmentPool::freshened(Segment*& held, size_t size_class, size_t least_room) {
+  if (held != nullptr) {
+    if (held->unshared()) {
+      held->rewind();
+      return *held;
     }
-    // A tail of half a block still takes most messages in one read.
-    if (read_->room() >= kSmall / 2) return *read_;
-    read_->release();
+    if (held->room() >= least_room) return *held;
+    held->release();
   }
-  read_ = take(kSmall);
-  return *read_;
+  held = take(size_class);
+  return *held;
 }
+
+// A tail of half a block still takes most messages in one read.
+Segment& SegmentPool::readBlock() { return freshened(read_, kSmall, kSmall / 2); }
+
+Segment& SegmentPool::largeReadBlock() { return freshened(large_read_, kLarge, kSmall); }
 
 Segment& SegmentPool::outputBlock(size_t need) {
   GATEHOUSE_ASSERT(need <= kLarge);

@@ -47,6 +47,8 @@ class SegmentPool {
   // The block that reads go to: reused from its start as long as nobody else refers to it, so that
   // a steady flow of small messages always touches the same cache lines.
   Segment& readBlock();
+  // The same for busy connections: 64 KiB, always with room for at least 16.
+  Segment& largeReadBlock();
   // The block that heads and small pieces of all connections are packed into.
   Segment& outputBlock(size_t need);
   size_t liveBlocks() const { return live_; }
@@ -64,7 +66,10 @@ class SegmentPool {
 
   FreeList small_;
   FreeList large_;
+  Segment& freshened(Segment*& held, size_t size_class, size_t least_room);
+
   Segment* read_ = nullptr;
+  Segment* large_read_ = nullptr;
   Segment* output_ = nullptr;
   size_t live_ = 0;
 };

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -15,7 +16,7 @@ namespace gatehouse::net {
 
 namespace {
 
-constexpr int kAcceptsPerEvent = 32;
+constexpr uint32_t kMaxBurst = 32;
 
 absl::Status failed(std::string_view what, const Address& address, int error) {
   return absl::UnavailableError(std::string(what) + " '" + address.toString() +
@@ -90,7 +91,18 @@ Acceptor::~Acceptor() {
 
 void Acceptor::onFdEvents(uint32_t) noexcept {
   if (stopped_ || !watching_) return;
-  for (int i = 0; i < kAcceptsPerEvent && acceptOne(); ++i) {
+  // One connection a turn while they trickle in: asking again would cost a call that says no. A
+  // queue that fills turn after turn is taken in growing bursts; the event comes again for the
+  // rest.
+  uint32_t turn = static_cast<uint32_t>(event::Worker::current().turns());
+  streak_ = turn == last_turn_ + 1 ? streak_ + 1 : 0;
+  last_turn_ = turn;
+  uint32_t burst = std::min(1u << std::min(streak_ / 4, 5u), kMaxBurst);
+  for (uint32_t i = 0; i < burst; ++i) {
+    if (!acceptOne()) {
+      streak_ = 0;
+      return;
+    }
   }
 }
 

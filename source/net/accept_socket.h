@@ -56,6 +56,8 @@ class Acceptor final : public event::FdHandler {
   ListenSocket& socket_;
   OnAccept on_accept_;
   event::Timer resume_;
+  uint32_t last_turn_ = 0;
+  uint32_t streak_ = 0;  // turns in a row with connections to accept
   bool watching_ = true;
   bool stopped_ = false;
 };

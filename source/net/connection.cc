@@ -148,7 +148,7 @@ void Connection::readSome() {
   while (readable_ && !end_) {
     // The hot small block first; when it fills there is more to come: 64 KiB blocks.
     bool large = total != 0 || full_turns_ != 0;
-    Segment* block = large ? pool.take(SegmentPool::kLarge) : &pool.readBlock();
+    Segment* block = large ? &pool.largeReadBlock() : &pool.readBlock();
     size_t room = block->room();
     ssize_t n = ::recv(fd_, block->tail(), room, 0);
     if (n > 0) {
@@ -159,7 +159,6 @@ void Connection::readSome() {
       in_.append(slice);
     }
     int error = errno;
-    if (large) block->release();
     if (n > 0) {
       total += static_cast<size_t>(n);
       bytes_in_ += static_cast<uint64_t>(n);

@@ -87,6 +87,8 @@ void HttpConnection::onData(buffer::Buffer& in, bool end) noexcept {
     close(net::CloseReason::kProtocol);
     return;
   }
+  // The lane is full: grantBody() goes on.
+  if (result.code == codec::Ingest::kBlocked) connection_->pauseIngest();
   if (active_ != nullptr && active_->response_ended_) requestEnded();
   if (closed_) return;
   if (active_ == nullptr && (!codec_.reusable() || !in.empty())) {

@@ -1,6 +1,7 @@
 """The proxies under test: how each is configured and started. One worker each, access logs off."""
 
 import os
+import resource
 import shutil
 import subprocess
 
@@ -94,6 +95,8 @@ http {{
 
 
 def haproxy(origin, port, scenario, folder):
+    # It wants two descriptors for each of maxconn and refuses to start without them.
+    connections = min(50_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 100)
     rules = "default_backend origin"
     if scenario == "hosts":
         write(folder, "hosts.map", "".join(f"host{i}.example origin\n" for i in range(HOSTS)))
@@ -104,7 +107,7 @@ def haproxy(origin, port, scenario, folder):
     strip = "http-request set-path %[path,regsub(^/p[0-9]+/,/)]\n" if scenario == "prefixes" else ""
     return f"""global
   nbthread 1
-  maxconn 50000
+  maxconn {connections}
 defaults
   mode http
   timeout client 3600s
@@ -157,7 +160,7 @@ def installed(gatehouse):
             path, "-p", folder, "-c", write(folder, "nginx.conf", nginx(origin, port, scenario, folder))], output([path, "-v"]))
     if path := shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
         found["haproxy"] = Peer("haproxy", lambda folder, origin, port, scenario, path=path: [
-            path, "-q", "-f", write(folder, "haproxy.cfg", haproxy(origin, port, scenario, folder))], output([path, "-v"]))
+            path, "-db", "-f", write(folder, "haproxy.cfg", haproxy(origin, port, scenario, folder))], output([path, "-v"]))
     if path := find_envoy():
         found["envoy"] = Peer("envoy", lambda folder, origin, port, scenario, path=path: [
             path, "-c", write(folder, "envoy.yaml", envoy_style(origin, port, scenario, False)), "--concurrency", "1",
