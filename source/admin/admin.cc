@@ -178,8 +178,8 @@ absl::Status Admin::listen(const net::Address& address) {
   auto socket = net::ListenSocket::open(address, {.reuse_port = false});
   if (!socket.ok()) return socket.status();
   socket_ = *std::move(socket);
-  acceptor_ = std::make_unique<net::Acceptor>(*socket_, [this](int fd, const net::Address& remote) {
-    net::Connection* connection = net::Connection::accepted(fd, remote, socket_->address());
+  acceptor_ = std::make_unique<net::Acceptor>(*socket_, [this](int fd, const net::Address&) {
+    net::Connection* connection = net::Connection::accepted(fd);
     new Connection(*this, options_, *connection);
   });
   return absl::OkStatus();

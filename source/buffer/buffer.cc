@@ -44,7 +44,7 @@ Buffer::Buffer(Buffer&& other) noexcept
       first_(std::exchange(other.first_, 0)),
       count_(std::exchange(other.count_, 0)),
       capacity_(std::exchange(other.capacity_, 0)),
-      length_(std::exchange(other.length_, 0)) {}
+      length_(std::exchange(other.length_, 0u)) {}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
   if (this != &other) {
@@ -167,7 +167,7 @@ void Buffer::takePrefix(Buffer& other, size_t n) {
       append({slice.data, static_cast<uint32_t>(n), slice.owner});
       slice.data += n;
       slice.len -= static_cast<uint32_t>(n);
-      other.length_ -= n;
+      other.length_ -= static_cast<uint32_t>(n);
       n = 0;
     }
   }
@@ -183,7 +183,7 @@ void Buffer::share(const Buffer& other) {
 
 void Buffer::drain(size_t n) {
   GATEHOUSE_ASSERT(n <= length_);
-  length_ -= n;
+  length_ -= static_cast<uint32_t>(n);
   while (n != 0) {
     Slice& slice = slices_[first_];
     if (slice.len > n) {

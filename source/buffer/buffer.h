@@ -18,7 +18,7 @@ using memory::SliceOwner;
 // A chain of slices: bytes are appended, shared and moved, copied only where that is cheaper
 // (pieces of at most kCopyThreshold bytes are packed into the worker's current output segment).
 // Belongs to one thread, whose segment pool (memory::SegmentPool::local()) it uses; holds no
-// storage while empty. sizeof(Buffer) <= 32 since idle connections have several.
+// storage while empty. sizeof(Buffer) <= 24 since idle connections have several.
 class Buffer {
  public:
   static constexpr size_t kCopyThreshold = 2048;
@@ -75,9 +75,9 @@ class Buffer {
   uint32_t first_ = 0;
   uint32_t count_ = 0;
   uint32_t capacity_ = 0;
-  size_t length_ = 0;
+  uint32_t length_ = 0;  // nothing ever holds 4 GiB
 };
 
-static_assert(sizeof(Buffer) <= 32);
+static_assert(sizeof(Buffer) <= 24);
 
 }  // namespace gatehouse::buffer

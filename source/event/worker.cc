@@ -213,7 +213,11 @@ void Worker::produce() {
 
 void Worker::reap() {
   // A destructor may bury more.
-  while (!graveyard_.empty()) delete &graveyard_.popFront();
+  while (graveyard_ != nullptr) {
+    Reapable* dead = graveyard_;
+    graveyard_ = dead->next_ != dead ? dead->next_ : nullptr;
+    delete dead;
+  }
 }
 
 void Worker::turn(bool may_wait) {

@@ -168,12 +168,11 @@ void ListenerManager::startWorker(uint32_t worker) {
       acceptors_[worker].push_back(std::make_unique<net::Acceptor>(
           socket, [this, listener, local](int fd, const net::Address& remote) {
             listener->cx_total.inc();
-            // A wildcard listener does not know which of its addresses the client chose: the socket
-            // is asked when somebody wants to know.
-            net::Connection* connection =
-                net::Connection::accepted(fd, remote, local.isAny() ? net::Address() : local);
+            net::Connection* connection = net::Connection::accepted(fd);
+            // A wildcard listener does not know which of its addresses the client chose.
             listener->filter->serve(*connection,
-                                    next_connection_id_.fetch_add(1, std::memory_order_relaxed));
+                                    {remote, local.isAny() ? connection->local() : local,
+                                     next_connection_id_.fetch_add(1, std::memory_order_relaxed)});
           }));
     }
   }

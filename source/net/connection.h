@@ -60,7 +60,7 @@ class Connection final : public event::FdHandler,
   static constexpr size_t kHotBytes = 16 * 1024;
 
   // An accepted socket; takes over the fd. The user is set before the call returns to the loop.
-  static Connection* accepted(int fd, const Address& remote, const Address& local);
+  static Connection* accepted(int fd);
   // Starts connecting. Every failure is reported through onClosed(kConnectFailed) from the loop,
   // never from inside.
   static Connection* connect(const Address& remote, ConnectionUser& user);
@@ -87,7 +87,7 @@ class Connection final : public event::FdHandler,
   // (zero: no limit) is closed as well. Input is not offered to the user any more.
   void closeAfterFlush(event::Millis patience, bool linger);
 
-  const Address& remote() const { return remote_; }
+  // Asks the kernel; unknown once closed. Who needs it often keeps it: an idle connection is small.
   Address local() const;
   bool closed() const { return closed_; }
   bool rdhupSeen() const { return rdhup_; }
@@ -104,7 +104,7 @@ class Connection final : public event::FdHandler,
   void onReady() noexcept override;
 
  private:
-  Connection(int fd, const Address& remote);
+  explicit Connection(int fd);
   ~Connection() override;
   void finishConnect();
   void readSome();
@@ -124,8 +124,6 @@ class Connection final : public event::FdHandler,
   uint32_t patience_ms_ = 0;
   int fd_;
   int error_ = 0;
-  Address remote_;
-  Address local_;
   bool readable_ : 1 = false;
   bool writable_ : 1 = false;
   bool rdhup_ : 1 = false;

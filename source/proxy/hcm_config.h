@@ -40,7 +40,6 @@ struct HcmConfig {
   std::string default_host;  // for HTTP/1.0
   std::string server_name = "gatehouse";
   std::string via;
-  std::string listener_name;
   ServerHeader server_header = ServerHeader::kOverwrite;
   EscapedSlashes escaped_slashes = EscapedSlashes::kKeep;
   Underscores underscores = Underscores::kAllow;

@@ -96,8 +96,8 @@ absl::StatusOr<Factory*> factoryFor(const pb::Any& any, const std::string& path,
 class Filter final : public sdk::TerminalNetworkFilter {
  public:
   explicit Filter(std::shared_ptr<const HcmConfig> config) : config_(std::move(config)) {}
-  void serve(net::Connection& connection, uint64_t id) const override {
-    new HttpConnection(config_, connection, id);
+  void serve(net::Connection& connection, const sdk::ConnectionInfo& info) const override {
+    new HttpConnection(config_, connection, info);
   }
 
  private:
@@ -117,7 +117,6 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     config.CopyFrom(message);
     auto hcm = std::make_shared<HcmConfig>();
     hcm->lifecycle = &context.lifecycle;
-    hcm->listener_name = context.listener_name;
     hcm->buffer_limit = context.buffer_limit;
     std::string prefix = "http." + config.stat_prefix() + ".";
     hcm->stats = std::make_shared<HcmStats>(

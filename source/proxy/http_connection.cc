@@ -317,16 +317,16 @@ void HttpStream::log() {
   for (const auto& logger : config_.access_logs) logger->log(entry);
 }
 
+// As many as there are idle clients (docs/benchmarks.md: idle_connections).
+static_assert(sizeof(HttpConnection) <= 256);
+
 HttpConnection::HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection,
-                               uint64_t id)
+                               const sdk::ConnectionInfo& info)
     : config_(std::move(config)),
       connection_(&connection),
       codec_(config_->http1),
+      info_(info),
       opened_(event::Worker::current().now()) {
-  info_.remote = connection.remote();
-  info_.local = connection.local();
-  info_.id = id;
-  info_.listener_name = config_->listener_name;
   connection.setUser(*this);
   HcmStats& stats = *config_->stats;
   stats.cx_total.inc();

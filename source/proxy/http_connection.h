@@ -82,7 +82,8 @@ class HttpConnection final : public net::ConnectionUser,
                              public event::Reapable,
                              public memory::SlabObject {
  public:
-  HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection, uint64_t id);
+  HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection,
+                 const sdk::ConnectionInfo& info);
   ~HttpConnection() override;
 
   net::Connection& connection() { return *connection_; }

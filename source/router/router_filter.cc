@@ -96,7 +96,7 @@ class RouterFilter final : public upstream::UpstreamRequest {
     sdk::StreamInfo& info = stream_.info();
     info.upstream_known = true;
     info.upstream_remote = host()->address;
-    info.upstream_local = connection()->connection().local();
+    info.upstream_local = connection()->local();
     info.upstream_hostname = host()->hostname;
     info.upstream_first_sent = event::Worker::current().now();
     credit = stream_.responseRoom();

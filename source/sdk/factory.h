@@ -61,7 +61,7 @@ class TerminalNetworkFilter : public std::enable_shared_from_this<TerminalNetwor
  public:
   virtual ~TerminalNetworkFilter() = default;
   // On the connection's worker, right after accept: sets the connection's user.
-  virtual void serve(net::Connection& connection, uint64_t connection_id) const = 0;
+  virtual void serve(net::Connection& connection, const ConnectionInfo& info) const = 0;
 };
 
 class NetworkFilterFactory {

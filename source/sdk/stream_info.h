@@ -51,7 +51,6 @@ struct ConnectionInfo {
   net::Address remote;  // the peer of the socket
   net::Address local;
   uint64_t id = 0;
-  std::string_view listener_name;
 };
 
 // What access logs, header formatters and statistics know of a stream. Written by the connection

@@ -63,6 +63,7 @@ void HttpConnection::close(net::CloseReason why) {
 
 void HttpConnection::onConnected() noexcept {
   connected_ = true;
+  local_ = connection_->local();
   timer_.cancel();
   pool_.cluster().stats().upstream_cx_connect_ms.record(millisSince(started_));
   --pool_.connecting_;

@@ -29,6 +29,8 @@ class HttpConnection final : public net::ConnectionUser,
   void markDirty();
   void close(net::CloseReason why);
   net::Connection& connection() { return *connection_; }
+  // Our own address on it.
+  const net::Address& local() const { return local_; }
   codec::Codec& codec() { return codec_; }
   // The stream ended on our side without being complete: the connection cannot be used again.
   void resetByUser(UpstreamRequest& request);
@@ -65,6 +67,7 @@ class HttpConnection final : public net::ConnectionUser,
   net::Connection* connection_ = nullptr;
   codec::h1::ClientCodec codec_;
   UpstreamRequest* active_ = nullptr;
+  net::Address local_;
   event::Timer timer_;  // connect timeout, then idle timeout
   event::MonoTime started_{};
   event::MonoTime timer_since_{};

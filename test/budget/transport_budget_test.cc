@@ -44,8 +44,7 @@ class TransportBudget : public testing::Test {
       int pair[2];
       EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
       peers_[at(i)] = pair[1];
-      users_[at(i)].connection =
-          net::Connection::accepted(pair[0], net::Address(), net::Address::unixPath("here"));
+      users_[at(i)].connection = net::Connection::accepted(pair[0]);
       users_[at(i)].connection->setUser(users_[at(i)]);
     }
   }
