@@ -102,7 +102,8 @@ void Connection::onFdEvents(uint32_t events) noexcept {
     finishConnect();
     if (closed_ || connecting_) return;
   }
-  if (readable_ && !paused_) readSome();
+  // After a pause what was left in in_ is offered first: reading on top of it would not be bounded.
+  if (readable_ && !paused_ && !resumed_) readSome();
   if (!closed_ && (events & event::kWritable) && (!out_.empty() || closing_)) markDirty();
 }
 
@@ -127,6 +128,7 @@ void Connection::onReady() noexcept {
     finish(connecting_ ? CloseReason::kConnectFailed : CloseReason::kReset, error_);
     return;
   }
+  resumed_ = false;
   if (paused_ || connecting_) return;
   if (!closing_ && (!in_.empty() || end_)) {
     offer();
@@ -138,6 +140,7 @@ void Connection::onReady() noexcept {
 void Connection::resumeIngest() {
   if (!paused_ || closed_) return;
   paused_ = false;
+  resumed_ = true;
   event::Worker::current().markReady(*this);
 }
 

@@ -129,6 +129,7 @@ class Connection final : public event::FdHandler,
   bool rdhup_ : 1 = false;
   bool end_ : 1 = false;  // the peer's FIN was read
   bool paused_ : 1 = false;
+  bool resumed_ : 1 = false;  // since the last offer
   bool connecting_ : 1 = false;
   bool closed_ : 1 = false;
   bool closing_ : 1 = false;    // closeAfterFlush() was called
