@@ -25,10 +25,10 @@ SegmentPool& SegmentPool::local() {
 }
 
 SegmentPool::~SegmentPool() {
-  for (Segment* held : {read_, large_read_, output_}) {
+  for (Segment* held : {read_, large_read_, huge_read_, output_}) {
     if (held != nullptr) held->release();
   }
-  for (FreeList* list : {&small_, &large_}) {
+  for (FreeList* list : {&small_, &large_, &huge_}) {
     while (list->head != nullptr) {
       Segment* segment = list->head;
       list->head = segment->next_free_;
@@ -39,7 +39,7 @@ SegmentPool::~SegmentPool() {
 }
 
 Segment* SegmentPool::take(size_t size_class) {
-  FreeList& list = size_class == kSmall ? small_ : large_;
+  FreeList& list = listOf(size_class);
   Segment* segment = list.head;
   if (segment != nullptr) {
     list.head = segment->next_free_;
@@ -60,9 +60,8 @@ Segment* SegmentPool::take(size_t size_class) {
 
 void SegmentPool::giveBack(Segment* segment) {
   --live_;
-  bool small = segment->capacity_ == kSmall;
-  FreeList& list = small ? small_ : large_;
-  if (list.count >= (small ? kKeepSmall : kKeepLarge)) {
+  FreeList& list = listOf(segment->capacity_);
+  if (list.count >= keep(segment->capacity_)) {
     std::free(segment);
     return;
   }
@@ -90,6 +89,8 @@ Segment& SegmentPool::freshened(Segment*& held, size_t size_class, size_t least_
 Segment& SegmentPool::readBlock() { return freshened(read_, kSmall, kSmall / 2); }
 
 Segment& SegmentPool::largeReadBlock() { return freshened(large_read_, kLarge, kSmall); }
+
+Segment& SegmentPool::hugeReadBlock() { return freshened(huge_read_, kHuge, kLarge); }
 
 Segment& SegmentPool::outputBlock(size_t need) {
   GATEHOUSE_ASSERT(need <= kLarge);

@@ -31,13 +31,14 @@ class Segment : public SliceOwner {
   Segment* next_free_;
 };
 
-// The blocks of one thread: 16 KiB for reads and heads, 64 KiB for bodies. Free blocks are kept
-// newest first (hot in cache) up to a bound. local() is made at first use of a thread and lives
-// until its end.
+// The blocks of one thread: 16 KiB for reads and heads, 64 and 256 KiB for bodies. Free blocks are
+// kept newest first (hot in cache) up to a bound. local() is made at first use of a thread and
+// lives until its end.
 class SegmentPool {
  public:
   static constexpr size_t kSmall = 16 * 1024;
   static constexpr size_t kLarge = 64 * 1024;
+  static constexpr size_t kHuge = 256 * 1024;
 
   static SegmentPool& local();
   ~SegmentPool();
@@ -49,6 +50,8 @@ class SegmentPool {
   Segment& readBlock();
   // The same for busy connections: 64 KiB, always with room for at least 16.
   Segment& largeReadBlock();
+  // For a connection that fills its budget turn after turn: 256 KiB, with room for 64.
+  Segment& hugeReadBlock();
   // The block that heads and small pieces of all connections are packed into.
   Segment& outputBlock(size_t need);
   size_t liveBlocks() const { return live_; }
@@ -57,19 +60,28 @@ class SegmentPool {
   friend class Segment;
   static constexpr size_t kKeepSmall = 64;
   static constexpr size_t kKeepLarge = 32;
+  static constexpr size_t kKeepHuge = 4;
   struct FreeList {
     Segment* head = nullptr;
     size_t count = 0;
   };
 
+  FreeList& listOf(size_t size_class) {
+    return size_class == kSmall ? small_ : size_class == kLarge ? large_ : huge_;
+  }
+  static size_t keep(size_t size_class) {
+    return size_class == kSmall ? kKeepSmall : size_class == kLarge ? kKeepLarge : kKeepHuge;
+  }
   void giveBack(Segment* segment);
 
   FreeList small_;
   FreeList large_;
+  FreeList huge_;
   Segment& freshened(Segment*& held, size_t size_class, size_t least_room);
 
   Segment* read_ = nullptr;
   Segment* large_read_ = nullptr;
+  Segment* huge_read_ = nullptr;
   Segment* output_ = nullptr;
   size_t live_ = 0;
 };

@@ -149,9 +149,11 @@ void Connection::readSome() {
   size_t budget = full_turns_ >= 2 ? kBusyBudget : kReadBudget;
   size_t total = 0;
   while (readable_ && !end_) {
-    // The hot small block first; when it fills there is more to come: 64 KiB blocks.
-    bool large = total != 0 || full_turns_ != 0;
-    Segment* block = large ? &pool.largeReadBlock() : &pool.readBlock();
+    // The hot small block first; when it fills there is more to come: 64 KiB blocks, and 256 KiB
+    // for who goes on filling them.
+    Segment* block = full_turns_ >= 2                 ? &pool.hugeReadBlock()
+                     : total != 0 || full_turns_ != 0 ? &pool.largeReadBlock()
+                                                      : &pool.readBlock();
     size_t room = block->room();
     ssize_t n = ::recv(fd_, block->tail(), room, 0);
     if (n > 0) {

@@ -56,7 +56,7 @@ class Connection final : public event::FdHandler,
   static constexpr size_t kReadBudget = 64 * 1024;
   static constexpr size_t kBusyBudget = 256 * 1024;
   // Output held ahead of the socket.
-  static constexpr size_t kOutputRoom = 64 * 1024;
+  static constexpr size_t kOutputRoom = 256 * 1024;
   static constexpr size_t kHotBytes = 16 * 1024;
 
   // An accepted socket; takes over the fd. The user is set before the call returns to the loop.
