@@ -38,9 +38,6 @@ def gatehouse_dependencies():
                 "cord_internal",
                 "cordz_functions",
                 "cordz_handle",
-                "crc32c",
-                "crc_cord_state",
-                "crc_internal",
                 "hash",
                 "city",
                 "low_level_hash",
@@ -68,7 +65,6 @@ def gatehouse_dependencies():
                 "raw_logging_internal",
                 "log_severity",
             ]
-            if lib not in ["crc32c", "crc_cord_state", "crc_internal"]
         ]},
     )
     system_library(
@@ -89,18 +85,6 @@ def gatehouse_dependencies():
         header = "spdlog/spdlog.h",
         libraries = {"spdlog": ["-lspdlog", "-lfmt"]},
         defines = ["SPDLOG_COMPILED_LIB", "SPDLOG_SHARED_LIB", "SPDLOG_FMT_EXTERNAL"],
-    )
-    system_library(
-        name = "zlib",
-        package = "zlib1g-dev",
-        header = "zlib.h",
-        libraries = {"zlib": ["-lz"]},
-    )
-    system_library(
-        name = "cares",
-        package = "libc-ares-dev",
-        header = "ares.h",
-        libraries = {"cares": ["-lcares"]},
     )
     system_library(
         name = "gtest",
