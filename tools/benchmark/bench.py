@@ -245,7 +245,7 @@ class Bench:
         tracer.wait()
         with open(out) as file:
             total = re.search(r"100\.00\s+[\d.]+\s+\d*\s+(\d+).*total", file.read())
-        return int(total.group(1)) / requests if total else None
+        return int(total.group(1)) / requests if total and requests else None
 
     def single(self, name, measure):
         _, unit, limit = OTHERS[name]
