@@ -443,12 +443,23 @@ class Proxy:
             return file.read()
 
 
+def start(binary, group, origin, folder):
+    """A proxy on ports that were free a moment ago; somebody else may take one meanwhile, then on others."""
+    for _ in range(20):
+        try:
+            return Proxy(binary, group, origin, folder)
+        except RuntimeError as problem:
+            if "in use" not in str(problem):
+                raise
+    raise RuntimeError("no free port was found")
+
+
 def run_group(binary, group):
     """The transcript: {section: text}. Sections are "case NAME", "access log" and "stats"."""
     origin = Origin()
     sections = {}
     with tempfile.TemporaryDirectory() as folder:
-        proxy = Proxy(binary, group, origin, folder)
+        proxy = start(binary, group, origin, folder)
         ports = {proxy.port: "<port>", origin.port: "<origin>", proxy.admin: "<admin>"}
         try:
             for case in group.cases:
