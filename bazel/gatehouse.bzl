@@ -27,6 +27,17 @@ def gatehouse_cc_binary(name, copts = [], visibility = None, **kwargs):
 def gatehouse_cc_test(name, copts = [], size = "small", **kwargs):
     native.cc_test(name = name, copts = COPTS + copts, size = size, **kwargs)
 
+def gatehouse_py_test(name, main, args = [], data = [], **kwargs):
+    """Runs `main` with the system's python3 (Bazel's own py_test wants a toolchain that Debian does not set up)."""
+    native.sh_test(
+        name = name,
+        size = "small",
+        srcs = ["//test:python_test.sh"],
+        args = ["$(rootpath %s)" % main] + args,
+        data = [main] + [file for file in data if file != main],
+        **kwargs
+    )
+
 def gatehouse_proto_library(name, srcs, deps = [], visibility = None):
     """proto_library `name` and its C++ code `name`_cc."""
     native.proto_library(

@@ -75,7 +75,7 @@ class Buffer {
   uint32_t first_ = 0;
   uint32_t count_ = 0;
   uint32_t capacity_ = 0;
-  uint32_t length_ = 0;  // nothing ever holds 4 GiB
+  uint32_t length_ = 0;  // lanes are limited to 1 GiB
 };
 
 static_assert(sizeof(Buffer) <= 24);

@@ -12,6 +12,9 @@ using sdk::BodyMode;
 using sdk::Dir;
 using sdk::Step;
 
+// A buffer counts in 32 bits; whatever is configured, no lane comes near that.
+constexpr uint32_t kLargestLane = 1u << 30;
+
 HttpEngine::HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& arena,
                        http::RequestHead& request, sdk::StreamInfo& info, uint32_t buffer_limit,
                        uint64_t random)
@@ -20,7 +23,7 @@ HttpEngine::HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& 
       arena_(arena),
       request_(request),
       info_(info),
-      limit_(buffer_limit),
+      limits_{std::min(buffer_limit, kLargestLane), std::min(buffer_limit, kLargestLane)},
       random_(random) {
   size_t count = plan.count();
   filters_ = static_cast<std::byte*>(arena.allocate(plan.bytes()));
@@ -141,7 +144,7 @@ void HttpEngine::passBody(Dir dir, size_t from, buffer::Buffer& bytes, bool end)
     if (s.mode.kind != BodyMode::kStream || slot.body == nullptr) continue;
     if (bytes.empty() && !end) return;
     buffer::Buffer out;
-    sdk::BodyIo io(bytes, out, limit_, end, nullptr);
+    sdk::BodyIo io(bytes, out, room(dir, 0), end, nullptr);
     Step step = slot.body(filterAt(slot.offset), io);
     if (stopped()) return;
     if (step == Step::kPause) {
@@ -169,7 +172,7 @@ bool HttpEngine::finishCollect(Dir dir, size_t p, bool end) {
   buffer::Buffer out;
   s.mode.kind = BodyMode::kSkip;
   if (slot.body != nullptr) {
-    sdk::BodyIo io(in, out, limit_, true, s.trailers);
+    sdk::BodyIo io(in, out, room(dir, 0), true, s.trailers);
     Step step = slot.body(filterAt(slot.offset), io);
     if (stopped()) return false;
     if (step == Step::kPause) {
@@ -269,6 +272,7 @@ void HttpEngine::trailersToOwner(http::HeaderMap& trailers) {
 }
 
 void HttpEngine::setBodyMode(uint8_t filter, Dir dir, BodyMode mode) {
+  mode.limit = std::min(mode.limit, kLargestLane);
   state(dir, filter).mode = mode;
 }
 
@@ -372,8 +376,12 @@ size_t HttpEngine::queuedIn(Dir dir) {
 }
 
 uint32_t HttpEngine::responseRoom() {
-  size_t queued = queuedIn(Dir::kResponse) + owner_.responseQueued();
-  return queued >= limit_ ? 0 : static_cast<uint32_t>(limit_ - queued);
+  return room(Dir::kResponse, queuedIn(Dir::kResponse) + owner_.responseQueued());
+}
+
+void HttpEngine::limitLane(Dir dir, uint32_t bytes) {
+  uint32_t& limit = limits_[static_cast<size_t>(dir)];
+  limit = std::min(limit, bytes);
 }
 
 void HttpEngine::grant() {
@@ -382,8 +390,7 @@ void HttpEngine::grant() {
     // What is discarded does not count: after an answer the rest of a request is read and thrown
     // away.
     size_t queued = replied_ || response_ended_ ? 0 : queuedIn(Dir::kRequest);
-    if (!request_ended_)
-      owner_.grantRequest(queued >= limit_ ? 0 : static_cast<uint32_t>(limit_ - queued));
+    if (!request_ended_) owner_.grantRequest(room(Dir::kRequest, queued));
   }
   if (grant_response_) {
     grant_response_ = false;
@@ -505,6 +512,7 @@ void HttpStream::respondBody(buffer::Buffer& bytes, bool end) {
 void HttpStream::respondTrailers(http::HeaderMap& trailers) {
   engine_.respondTrailers(index_, trailers);
 }
+void HttpStream::limitLane(Dir dir, uint32_t bytes) { engine_.limitLane(dir, bytes); }
 void HttpStream::setHeld(Dir dir, size_t bytes) { engine_.setHeld(index_, dir, bytes); }
 uint32_t HttpStream::responseRoom() { return engine_.responseRoom(); }
 uint64_t HttpStream::random() const { return engine_.random(); }

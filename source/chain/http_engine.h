@@ -78,6 +78,7 @@ class HttpEngine final : public event::Task {
   void respondTrailers(uint8_t filter, http::HeaderMap& trailers);
   void setHeld(uint8_t filter, sdk::Dir dir, size_t bytes);
   uint32_t responseRoom();
+  void limitLane(sdk::Dir dir, uint32_t bytes);
   bool requestComplete() const { return request_ended_; }
   uint64_t random() const { return random_; }
 
@@ -119,6 +120,11 @@ class HttpEngine final : public event::Task {
   void describeReplyBody();
   void finish(sdk::EndReason why);
   size_t queuedIn(sdk::Dir dir);
+  // What the lane takes beyond `queued`.
+  uint32_t room(sdk::Dir dir, size_t queued) const {
+    uint32_t limit = limits_[static_cast<size_t>(dir)];
+    return queued >= limit ? 0 : static_cast<uint32_t>(limit - queued);
+  }
   void grant();
 
   StreamOwner& owner_;
@@ -127,7 +133,7 @@ class HttpEngine final : public event::Task {
   http::RequestHead& request_;
   http::ResponseHead* response_ = nullptr;
   sdk::StreamInfo& info_;
-  uint32_t limit_;
+  uint32_t limits_[2];  // of each direction's lane, bytes
   uint64_t random_;
   std::byte* filters_ = nullptr;
   sdk::HttpStream* handles_ = nullptr;

@@ -106,7 +106,6 @@ absl::Status ListenerManager::add(const v3::Listener& config, bool bind) {
   if (config.has_bind_to_port() && !config.bind_to_port().value()) {
     return bad("bind_to_port", "false is not supported by Gatehouse yet");
   }
-  context_.listener_name = listener->name;
   context_.listener_stat_prefix = "listener." + statName(config, *address) + ".";
   context_.buffer_limit = config.has_per_connection_buffer_limit_bytes()
                               ? config.per_connection_buffer_limit_bytes().value()

@@ -73,12 +73,11 @@ class SegmentPool {
     return size_class == kSmall ? kKeepSmall : size_class == kLarge ? kKeepLarge : kKeepHuge;
   }
   void giveBack(Segment* segment);
+  Segment& freshened(Segment*& held, size_t size_class, size_t least_room);
 
   FreeList small_;
   FreeList large_;
   FreeList huge_;
-  Segment& freshened(Segment*& held, size_t size_class, size_t least_room);
-
   Segment* read_ = nullptr;
   Segment* large_read_ = nullptr;
   Segment* huge_read_ = nullptr;

@@ -16,7 +16,7 @@ namespace gatehouse::net {
 
 namespace {
 
-constexpr uint32_t kMaxBurst = 32;
+constexpr uint32_t kMaxBurstLog2 = 5;
 
 absl::Status failed(std::string_view what, const Address& address, int error) {
   return absl::UnavailableError(std::string(what) + " '" + address.toString() +
@@ -97,7 +97,7 @@ void Acceptor::onFdEvents(uint32_t) noexcept {
   uint32_t turn = static_cast<uint32_t>(event::Worker::current().turns());
   streak_ = turn == last_turn_ + 1 ? streak_ + 1 : 0;
   last_turn_ = turn;
-  uint32_t burst = std::min(1u << std::min(streak_ / 4, 5u), kMaxBurst);
+  uint32_t burst = 1u << std::min(streak_ / 4, kMaxBurstLog2);
   for (uint32_t i = 0; i < burst; ++i) {
     if (!acceptOne()) {
       streak_ = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,17 +14,23 @@
 
 namespace gatehouse::proxy {
 
+// downstream_rq_completed and downstream_rq_<n>xx of one scope.
+struct ResponseCounters {
+  explicit ResponseCounters(stats::Scope& s);
+  void count(uint16_t status);
+  stats::Counter completed;
+  std::array<stats::Counter, 5> classes;
+};
+
 // http.<stat_prefix>.* with Envoy's names.
 struct HcmStats {
   HcmStats(stats::Scope& s, stats::Scope& listener);
   stats::Counter cx_total, cx_destroy, cx_http1_total, cx_rx_bytes, cx_tx_bytes, cx_protocol_error,
       cx_idle_timeout, cx_max_requests_reached, cx_destroy_remote, cx_destroy_local, rq_total,
-      rq_http1_total, rq_completed, rq_1xx, rq_2xx, rq_3xx, rq_4xx, rq_5xx, rq_timeout,
-      rq_header_timeout, rq_idle_timeout, rq_rx_reset, rq_too_large, rq_ws_on_non_ws_route,
-      no_route, no_cluster, rq_redirect, rq_direct_response, router_rq_total;
-  // listener.<address>.http.<stat_prefix>.*
-  stats::Counter listener_completed, listener_1xx, listener_2xx, listener_3xx, listener_4xx,
-      listener_5xx;
+      rq_http1_total, rq_timeout, rq_header_timeout, rq_idle_timeout, rq_rx_reset, rq_too_large,
+      rq_ws_on_non_ws_route, no_route, no_cluster, rq_redirect, rq_direct_response, router_rq_total;
+  ResponseCounters responses;
+  ResponseCounters listener_responses;  // listener.<address>.http.<stat_prefix>.*
   stats::Gauge cx_active, cx_http1_active, rq_active;
   stats::Histogram rq_time, cx_length_ms;
 };

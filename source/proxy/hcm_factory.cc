@@ -14,6 +14,17 @@
 
 namespace gatehouse::proxy {
 
+ResponseCounters::ResponseCounters(stats::Scope& s)
+    : completed(s.counter("downstream_rq_completed")) {
+  for (size_t i = 0; i < classes.size(); ++i)
+    classes[i] = s.counter("downstream_rq_" + std::to_string(i + 1) + "xx");
+}
+
+void ResponseCounters::count(uint16_t status) {
+  completed.inc();
+  classes[std::clamp<size_t>(status / 100, 1, classes.size()) - 1].inc();
+}
+
 HcmStats::HcmStats(stats::Scope& s, stats::Scope& listener)
     : cx_total(s.counter("downstream_cx_total")),
       cx_destroy(s.counter("downstream_cx_destroy")),
@@ -27,12 +38,6 @@ HcmStats::HcmStats(stats::Scope& s, stats::Scope& listener)
       cx_destroy_local(s.counter("downstream_cx_destroy_local")),
       rq_total(s.counter("downstream_rq_total")),
       rq_http1_total(s.counter("downstream_rq_http1_total")),
-      rq_completed(s.counter("downstream_rq_completed")),
-      rq_1xx(s.counter("downstream_rq_1xx")),
-      rq_2xx(s.counter("downstream_rq_2xx")),
-      rq_3xx(s.counter("downstream_rq_3xx")),
-      rq_4xx(s.counter("downstream_rq_4xx")),
-      rq_5xx(s.counter("downstream_rq_5xx")),
       rq_timeout(s.counter("downstream_rq_timeout")),
       rq_header_timeout(s.counter("downstream_rq_header_timeout")),
       rq_idle_timeout(s.counter("downstream_rq_idle_timeout")),
@@ -44,12 +49,8 @@ HcmStats::HcmStats(stats::Scope& s, stats::Scope& listener)
       rq_redirect(s.counter("rq_redirect")),
       rq_direct_response(s.counter("rq_direct_response")),
       router_rq_total(s.counter("rq_total")),
-      listener_completed(listener.counter("downstream_rq_completed")),
-      listener_1xx(listener.counter("downstream_rq_1xx")),
-      listener_2xx(listener.counter("downstream_rq_2xx")),
-      listener_3xx(listener.counter("downstream_rq_3xx")),
-      listener_4xx(listener.counter("downstream_rq_4xx")),
-      listener_5xx(listener.counter("downstream_rq_5xx")),
+      responses(s),
+      listener_responses(listener),
       cx_active(s.gauge("downstream_cx_active")),
       cx_http1_active(s.gauge("downstream_cx_http1_active")),
       rq_active(s.gauge("downstream_rq_active")),

@@ -176,10 +176,8 @@ void HttpStream::sendInterim(http::ResponseHead& head) noexcept {
 
 void HttpStream::passInterim(http::ResponseHead& head) {
   if (connection_.closed()) return;
-  config_.stats->rq_completed.inc();
-  config_.stats->rq_1xx.inc();
-  config_.stats->listener_completed.inc();
-  config_.stats->listener_1xx.inc();
+  config_.stats->responses.count(head.status);
+  config_.stats->listener_responses.count(head.status);
   connection_.codec().sendInterim(*this, head);
   connection_.connection().markDirty();
 }
@@ -280,29 +278,8 @@ void HttpStream::onStreamEnd(sdk::EndReason why) noexcept {
 void HttpStream::countResponse() {
   HcmStats& stats = *config_.stats;
   if (info_.response_code == 0) return;
-  stats.rq_completed.inc();
-  stats.listener_completed.inc();
-  switch (info_.response_code / 100) {
-    case 1:
-      stats.rq_1xx.inc();
-      stats.listener_1xx.inc();
-      break;
-    case 2:
-      stats.rq_2xx.inc();
-      stats.listener_2xx.inc();
-      break;
-    case 3:
-      stats.rq_3xx.inc();
-      stats.listener_3xx.inc();
-      break;
-    case 4:
-      stats.rq_4xx.inc();
-      stats.listener_4xx.inc();
-      break;
-    default:
-      stats.rq_5xx.inc();
-      stats.listener_5xx.inc();
-  }
+  stats.responses.count(info_.response_code);
+  stats.listener_responses.count(info_.response_code);
   stats.rq_time.record(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(info_.end - info_.start).count()));
 }

@@ -44,6 +44,7 @@ absl::StatusOr<HeaderRules> HeaderRules::compile(
     if (!status.ok()) return status;
     Addition one;
     one.name = lowerCase(add[i].header().key());
+    one.id = http::headerId(one.name);
     one.keep_empty = add[i].keep_empty_value();
     switch (add[i].append_action()) {
       case Option::ADD_IF_ABSENT:
@@ -73,15 +74,13 @@ absl::StatusOr<HeaderRules> HeaderRules::compile(
   return rules;
 }
 
-// A well-known field keeps its place, others move to the end, as in Envoy.
-static void overwrite(http::HeaderMap& headers, std::string_view name, std::string_view value) {
-  http::HeaderId id = http::headerId(name);
-  if (id != http::HeaderId::kOther) {
-    headers.setCopy(id, value);
+void HeaderRules::overwrite(http::HeaderMap& headers, const Addition& one, std::string_view value) {
+  if (one.id != http::HeaderId::kOther) {
+    headers.setCopy(one.id, value);
     return;
   }
-  headers.remove(name);
-  headers.addCopy(name, value);
+  headers.remove(one.name);
+  headers.addCopy(one.name, value);
 }
 
 void HeaderRules::apply(http::HeaderMap& headers, const sdk::LogEntry& entry) const {
@@ -95,7 +94,9 @@ void HeaderRules::apply(http::HeaderMap& headers, const sdk::LogEntry& entry) co
       value = rendered;
     }
     if (value.empty() && !one.keep_empty) continue;
-    bool present = headers.find(std::string_view(one.name)) != nullptr;
+    bool present = one.id != http::HeaderId::kOther
+                       ? headers.has(one.id)
+                       : headers.find(std::string_view(one.name)) != nullptr;
     switch (one.action) {
       case Action::kAppend:
         headers.addCopy(one.name, value);
@@ -104,10 +105,10 @@ void HeaderRules::apply(http::HeaderMap& headers, const sdk::LogEntry& entry) co
         if (!present) headers.addCopy(one.name, value);
         break;
       case Action::kOverwrite:
-        overwrite(headers, one.name, value);
+        overwrite(headers, one, value);
         break;
       case Action::kOverwriteIfExists:
-        if (present) overwrite(headers, one.name, value);
+        if (present) overwrite(headers, one, value);
         break;
     }
   }

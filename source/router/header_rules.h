@@ -33,12 +33,16 @@ class HeaderRules {
   enum class Action : uint8_t { kAppend, kAddIfAbsent, kOverwrite, kOverwriteIfExists };
   struct Addition {
     std::string name;
+    http::HeaderId id;  // kOther: not a well-known name
     Action action;
     bool keep_empty;
     bool constant;
     std::string value;
     formatter::Formatter format;
   };
+  // Replaces the field. A well-known one keeps its place, others move to the end, as in Envoy.
+  static void overwrite(http::HeaderMap& headers, const Addition& one, std::string_view value);
+
   std::vector<std::string> remove_;
   std::vector<Addition> add_;
 };

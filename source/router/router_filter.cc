@@ -213,6 +213,8 @@ class RouterFilter final : public upstream::UpstreamRequest {
     }
     cluster_ = &cluster->cluster();
     info.cluster_name = cluster_->settings().name;
+    for (Dir dir : {Dir::kRequest, Dir::kResponse})
+      stream_.limitLane(dir, cluster_->settings().buffer_limit);
     upstream::HostPool* pool = cluster->pick();
     if (pool == nullptr) {
       cluster_->stats().upstream_cx_none_healthy.inc();

@@ -33,7 +33,6 @@ struct FactoryContext {
   const Lifecycle& lifecycle;
   uint32_t worker_count;
   // Of the listener the chain belongs to.
-  std::string listener_name;
   std::string listener_stat_prefix;     // "listener.127.0.0.1_80."
   uint32_t buffer_limit = 1024 * 1024;  // per_connection_buffer_limit_bytes
 };

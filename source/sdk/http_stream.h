@@ -118,6 +118,8 @@ class HttpStream {
   // Bytes this filter holds itself for that direction (e.g. queued towards an upstream): they count
   // in the lane. A smaller number than before lets the source send more.
   void setHeld(Dir dir, size_t bytes);
+  // Lowers the limit of that direction's lane, for a sink or source with a limit of its own.
+  void limitLane(Dir dir, uint32_t bytes);
   // Body bytes the response lane can take now.
   uint32_t responseRoom();
 

@@ -43,8 +43,8 @@ Server::Server(const Options& options)
       concurrency_(stats_.gauge("server.concurrency")) {
   main_.bind();
   clusters_ = std::make_unique<upstream::ClusterManager>(stats_, worker_count_);
-  context_ = std::make_unique<sdk::FactoryContext>(sdk::FactoryContext{
-      stats_, *clusters_, files_, lifecycle_, worker_count_, "", "", 1024 * 1024});
+  context_ = std::make_unique<sdk::FactoryContext>(
+      sdk::FactoryContext{stats_, *clusters_, files_, lifecycle_, worker_count_, "", 1024 * 1024});
   listeners_ = std::make_unique<listener::ListenerManager>(*context_, worker_count_);
   concurrency_.set(worker_count_);
   state_.set(2);  // INITIALIZING

@@ -37,7 +37,8 @@ struct Host {
   HostStats stats;
 };
 
-// cluster.<name>.* with Envoy's names.
+// cluster.<name>.* with Envoy's names. rq_rx_reset and rq_tx_reset count HTTP/2 resets: zero for
+// HTTP/1, as in Envoy.
 struct ClusterStats {
   explicit ClusterStats(stats::Scope& scope);
 
@@ -64,7 +65,7 @@ struct ClusterSettings {
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds idle_timeout{3'600'000};  // zero: none
   std::chrono::milliseconds max_connection_duration{0};
-  uint32_t buffer_limit = 1024 * 1024;
+  uint32_t buffer_limit = 1024 * 1024;       // of each direction of a stream, bytes
   uint32_t max_requests_per_connection = 0;  // zero: no limit
   uint64_t max_connections = 1024;
   uint64_t max_pending_requests = 1024;

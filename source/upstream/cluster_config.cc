@@ -88,6 +88,8 @@ absl::StatusOr<ParsedCluster> parseCluster(const envoy::config::cluster::v3::Clu
   if (config.has_connect_timeout()) settings.connect_timeout = millis(config.connect_timeout());
   if (config.has_per_connection_buffer_limit_bytes()) {
     settings.buffer_limit = config.per_connection_buffer_limit_bytes().value();
+    if (settings.buffer_limit == 0)
+      return bad("per_connection_buffer_limit_bytes", "must be greater than 0");
   }
   int index = 0;
   for (const auto& thresholds : config.circuit_breakers().thresholds()) {

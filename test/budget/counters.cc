@@ -35,19 +35,25 @@ long word(T value) {
 
 }  // namespace
 
+namespace {
+
+constexpr uint64_t Counts::*kFields[] = {
+    &Counts::allocations, &Counts::frees,      &Counts::receives, &Counts::sends,
+    &Counts::epoll_waits, &Counts::epoll_ctls, &Counts::clocks,   &Counts::accepts,
+    &Counts::sockets,     &Counts::closes};
+static_assert(sizeof(kFields) / sizeof(kFields[0]) * sizeof(uint64_t) == sizeof(Counts));
+
+}  // namespace
+
 Counts Counts::operator-(const Counts& earlier) const {
   Counts d = *this;
-  d.allocations -= earlier.allocations;
-  d.frees -= earlier.frees;
-  d.receives -= earlier.receives;
-  d.sends -= earlier.sends;
-  d.epoll_waits -= earlier.epoll_waits;
-  d.epoll_ctls -= earlier.epoll_ctls;
-  d.clocks -= earlier.clocks;
-  d.accepts -= earlier.accepts;
-  d.sockets -= earlier.sockets;
-  d.closes -= earlier.closes;
+  for (auto field : kFields) d.*field -= earlier.*field;
   return d;
+}
+
+Counts& Counts::operator+=(const Counts& more) {
+  for (auto field : kFields) this->*field += more.*field;
+  return *this;
 }
 
 Counts onThisThread() { return t_counts; }

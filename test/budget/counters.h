@@ -21,6 +21,7 @@ struct Counts {
   uint64_t closes = 0;
 
   Counts operator-(const Counts& earlier) const;
+  Counts& operator+=(const Counts& more);
 };
 
 // Of the calling thread. To measure a worker, post() a read of it before and after the load.

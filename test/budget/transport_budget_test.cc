@@ -78,15 +78,7 @@ TEST_F(TransportBudget, OneReceiveAndOneSendPerMessage) {
     sendAll();
     Counts before = onThisThread();
     worker_.runOnce();
-    Counts turn = onThisThread() - before;
-    used.receives += turn.receives;
-    used.sends += turn.sends;
-    used.epoll_waits += turn.epoll_waits;
-    used.epoll_ctls += turn.epoll_ctls;
-    used.clocks += turn.clocks;
-    used.allocations += turn.allocations;
-    used.closes += turn.closes;
-    used.sockets += turn.sockets;
+    used += onThisThread() - before;
     receiveAll();
   }
   uint64_t messages = uint64_t{kRounds} * kConnections;

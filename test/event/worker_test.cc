@@ -141,6 +141,32 @@ TEST_F(WorkerTest, EachItemIsFollowedByTheRunQueue) {
   worker_.fds().remove(b.fd);
 }
 
+TEST_F(WorkerTest, UrgentConnectionsFlushBeforeTheNextItem) {
+  Steps steps;
+  Fd first, second;
+  Flush urgent, ordinary;
+  urgent.then = [&] { steps.push_back("urgent"); };
+  ordinary.then = [&] { steps.push_back("ordinary"); };
+  int items = 0;
+  auto item = [&] {
+    steps.push_back("item");
+    if (++items == 1) {
+      worker_.markDirty(ordinary);
+      worker_.markDirty(urgent);
+      worker_.markUrgent(urgent);  // moves it: it flushes once
+    }
+  };
+  first.then = second.then = item;
+  worker_.fds().addReadOnly(first.fd, first);
+  worker_.fds().addReadOnly(second.fd, second);
+  first.signal();
+  second.signal();
+  worker_.runOnce();
+  EXPECT_EQ(steps, (Steps{"item", "urgent", "item", "ordinary"}));
+  worker_.fds().remove(first.fd);
+  worker_.fds().remove(second.fd);
+}
+
 TEST_F(WorkerTest, TaskThatQueuesItselfIsBoundedPerTurn) {
   Work work;
   work.then = [&] { worker_.queue(work); };

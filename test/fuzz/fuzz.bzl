@@ -5,7 +5,7 @@ load("//bazel:gatehouse.bzl", "gatehouse_cc_binary", "gatehouse_cc_test")
 def fuzzer(name, deps):
     gatehouse_cc_test(
         name = name + "_fuzz_test",
-        srcs = [name + "_fuzz.cc", "driver.cc"],
+        srcs = [name + "_fuzz.cc", "driver.cc", "split.h"],
         args = ["test/fuzz/corpus/" + name],
         data = native.glob(["corpus/" + name + "/*"]),
         deps = deps,
@@ -13,7 +13,7 @@ def fuzzer(name, deps):
     gatehouse_cc_binary(
         name = name + "_libfuzzer",
         testonly = True,
-        srcs = [name + "_fuzz.cc"],
+        srcs = [name + "_fuzz.cc", "split.h"],
         linkopts = ["-fsanitize=fuzzer"],
         tags = ["manual"],
         deps = deps,

@@ -4,6 +4,7 @@
 
 #include "source/base/assert.h"
 #include "source/codec/h1/client_codec.h"
+#include "test/fuzz/split.h"
 
 namespace gatehouse::codec::h1 {
 namespace {
@@ -69,15 +70,11 @@ std::string play(std::string_view bytes, uint64_t seed) {
   request.path = "/";
   codec.sendRequestHead(stream, request, true);
   buffer::Buffer in;
-  while (!bytes.empty()) {
-    seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-    size_t n = seed == 1442695040888963407ull ? bytes.size() : 1 + (seed >> 33) % 40;
-    if (n > bytes.size()) n = bytes.size();
-    in.appendCopy(bytes.substr(0, n));
-    bytes.remove_prefix(n);
-    if (codec.ingest(in, false, listener).code == Ingest::kFatal) return listener.log;
-  }
-  codec.ingest(in, true, listener);
+  bool whole = fuzz::forEachPiece(bytes, seed, [&](std::string_view piece) {
+    in.appendCopy(piece);
+    return codec.ingest(in, false, listener).code != Ingest::kFatal;
+  });
+  if (whole) codec.ingest(in, true, listener);
   return listener.log;
 }
 

@@ -5,6 +5,7 @@
 
 #include "source/base/assert.h"
 #include "source/codec/h1/server_codec.h"
+#include "test/fuzz/split.h"
 
 namespace gatehouse::codec::h1 {
 namespace {
@@ -70,19 +71,16 @@ std::string play(std::string_view bytes, uint64_t seed) {
   ServerCodec codec(options);
   Listener listener(codec);
   buffer::Buffer in, out;
-  while (!bytes.empty()) {
-    seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-    size_t n = seed == 1442695040888963407ull ? bytes.size() : 1 + (seed >> 33) % 40;
-    if (n > bytes.size()) n = bytes.size();
-    in.appendCopy(bytes.substr(0, n));
-    bytes.remove_prefix(n);
-    Ingest result = codec.ingest(in, false, listener);
+  Ingest result;
+  bool whole = fuzz::forEachPiece(bytes, seed, [&](std::string_view piece) {
+    in.appendCopy(piece);
+    result = codec.ingest(in, false, listener);
     codec.produce(out, SIZE_MAX / 2);
     out.clear();
-    if (result.code == Ingest::kFatal)
-      return listener.log + "<fatal " + std::to_string(result.why.status) + result.why.details +
-             ">";
-  }
+    return result.code != Ingest::kFatal;
+  });
+  if (!whole)
+    return listener.log + "<fatal " + std::to_string(result.why.status) + result.why.details + ">";
   codec.ingest(in, true, listener);
   return listener.log;
 }

@@ -45,20 +45,6 @@ std::string indented(const std::string& text, int by) {
 
 }  // namespace
 
-Peer::Peer(Peer&& other) noexcept
-    : received(std::move(other.received)),
-      finished(other.finished),
-      broken(other.broken),
-      fd_(std::exchange(other.fd_, -1)) {}
-
-Peer& Peer::operator=(Peer&& other) noexcept {
-  std::swap(received, other.received);
-  std::swap(finished, other.finished);
-  std::swap(broken, other.broken);
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
 Peer::~Peer() {
   if (fd_ >= 0) ::close(fd_);
 }
@@ -126,7 +112,7 @@ Gateway::Gateway(const std::string& yaml) : parts_(std::make_unique<Parts>()) {
   p.worker.bind();
   p.clusters = std::make_unique<upstream::ClusterManager>(p.stats, 1);
   p.context = std::make_unique<sdk::FactoryContext>(
-      sdk::FactoryContext{p.stats, *p.clusters, p.files, p.lifecycle, 1, "", "", 1024 * 1024});
+      sdk::FactoryContext{p.stats, *p.clusters, p.files, p.lifecycle, 1, "", 1024 * 1024});
   p.listeners = std::make_unique<listener::ListenerManager>(*p.context, 1);
   envoy::config::bootstrap::v3::Bootstrap bootstrap;
   config::Diagnostics diagnostics("test.yaml");

@@ -14,8 +14,8 @@ namespace gatehouse::harness {
 class Peer {
  public:
   explicit Peer(int fd) : fd_(fd) {}
-  Peer(Peer&& other) noexcept;
-  Peer& operator=(Peer&& other) noexcept;
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
   ~Peer();
 
   // Sends what the socket takes; returns how many bytes that was.

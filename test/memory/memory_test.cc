@@ -109,6 +109,24 @@ TEST(Segment, ReadBlockStaysTheSameWhileUnshared) {
   first.release();
 }
 
+TEST(Segment, BlocksForBusyConnectionsAreReusedToo) {
+  SegmentPool& pool = SegmentPool::local();
+  size_t live = pool.liveBlocks();
+  Segment& large = pool.largeReadBlock();
+  Segment& huge = pool.hugeReadBlock();
+  EXPECT_EQ(large.capacity(), SegmentPool::kLarge);
+  EXPECT_EQ(huge.capacity(), SegmentPool::kHuge);
+  huge.addUsed(SegmentPool::kHuge - 100);
+  EXPECT_EQ(&pool.hugeReadBlock(), &huge);
+  EXPECT_EQ(huge.used(), 0u);  // nobody refers to it: from its start
+  huge.addRef();
+  huge.addUsed(SegmentPool::kHuge - 100);
+  Segment& next = pool.hugeReadBlock();
+  EXPECT_NE(&next, &huge);  // 100 bytes are not worth a read
+  huge.release();
+  EXPECT_LE(pool.liveBlocks(), live + 2);
+}
+
 TEST(Segment, OutputBlockPacksAndGrows) {
   SegmentPool& pool = SegmentPool::local();
   Segment& a = pool.outputBlock(100);

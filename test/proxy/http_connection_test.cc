@@ -173,9 +173,13 @@ TEST_F(HttpConnectionTest, AClosingClientThatStopsReadingIsGivenUp) {
   EXPECT_EQ(gateway_->stat("http.test.downstream_cx_active"), 0u);
 }
 
-TEST_F(HttpConnectionTest, ASlowReaderStopsItsSource) {
+// The limit of the listener or that of the cluster, whichever is smaller.
+class SlowReader : public HttpConnectionTest, public testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(Limit, SlowReader, testing::Bool());
+
+TEST_P(SlowReader, StopsItsSource) {
   const std::string limit = "per_connection_buffer_limit_bytes: 65536";
-  start("", limit, limit);
+  start("", GetParam() ? limit : "", GetParam() ? "" : limit);
   client_->send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   acceptUpstream();
   upstreamGets("\r\n\r\n");

@@ -138,8 +138,7 @@ class Bench:
         return child, port
 
     def stop(self, child):
-        child.kill() if child.poll() is None and self.peers else None
-        for process in processes(child.pid)[1:]:
+        for process in processes(child.pid):  # listed first: workers of a dead master are not its children any more
             try:
                 os.kill(process, signal.SIGKILL)
             except OSError:

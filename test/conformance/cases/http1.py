@@ -49,6 +49,7 @@ GROUPS = [
         Case("upgrade without upgrade_configs", [get("/", extra="Connection: Upgrade\r\nUpgrade: websocket\r\n"), "read"]),
         Case("connect", [b"CONNECT test:443 HTTP/1.1\r\nHost: test:443\r\n\r\n", "read"]),
         Case("blank lines before the request", [b"\r\n\r\n" + get(), "read"]),
+        Case("client finishes before the answer", [get("/half"), "wait", "end", "read"], [raw("stall")]),
         Case("client closes while waiting", [get("/gone"), "wait", "reset"], [raw("stall")]),
     ], stats=("http.test.downstream_rq_.xx", "cluster.origin.upstream_rq_(2xx|total|tx_reset|completed)$",
               "http.test.downstream_(rq_total|rq_completed|cx_total)$")),

@@ -157,7 +157,9 @@ GROUPS = [
         [matched("header absent", get("/hdr"))], routes=REWRITES),
     Group("header_rules", [Case(p, [get(p, extra="X-A: given\r\nX-B: b\r\n"), "read"], [ok(extra=b"x-drop: 1\r\nx-level: origin\r\n")])
                            for p in ["/append", "/overwrite", "/absent", "/exists", "/remove", "/format", "/weighted", "/plain"]] +
-          [matched("absent added", get("/absent")), matched("exists not added", get("/exists"))], routes=HEADERS,
+          [matched("upgrade refused", get("/append", extra="Connection: Upgrade\r\nUpgrade: websocket\r\n")),
+           matched("malformed", b"GET /append HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n"),
+           matched("absent added", get("/absent")), matched("exists not added", get("/exists"))], routes=HEADERS,
           route_config="request_headers_to_add: [{header: {key: x-level, value: table}}]\nresponse_headers_to_add: [{header: {key: x-level, value: table}}]"),
     Group("most_specific", [Case("append", [get("/append"), "read"])], routes=HEADERS,
           route_config="most_specific_header_mutations_wins: true\nrequest_headers_to_add: [{header: {key: x-level, value: table}}]"),

@@ -1,2 +1,0 @@
-#!/usr/bin/env bash
-exec python3 -B test/layers/layers_test.py

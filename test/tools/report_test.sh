@@ -1,2 +1,0 @@
-#!/usr/bin/env bash
-exec python3 -B test/tools/report_test.py
