@@ -53,6 +53,7 @@ Segment* SegmentPool::take(size_t size_class) {
     segment->unref = unrefSegment;
   }
   ++live_;
+  live_bytes_ += size_class;
   segment->used_ = 0;
   segment->refs_ = 1;
   return segment;
@@ -60,6 +61,7 @@ Segment* SegmentPool::take(size_t size_class) {
 
 void SegmentPool::giveBack(Segment* segment) {
   --live_;
+  live_bytes_ -= segment->capacity_;
   FreeList& list = listOf(segment->capacity_);
   if (list.count >= keep(segment->capacity_)) {
     std::free(segment);

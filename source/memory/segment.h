@@ -55,6 +55,8 @@ class SegmentPool {
   // The block that heads and small pieces of all connections are packed into.
   Segment& outputBlock(size_t need);
   size_t liveBlocks() const { return live_; }
+  // Their capacity together.
+  size_t liveBytes() const { return live_bytes_; }
 
  private:
   friend class Segment;
@@ -83,6 +85,7 @@ class SegmentPool {
   Segment* huge_read_ = nullptr;
   Segment* output_ = nullptr;
   size_t live_ = 0;
+  size_t live_bytes_ = 0;
 };
 
 }  // namespace gatehouse::memory
