@@ -21,6 +21,8 @@ enum class Abort : uint8_t {
   kOverload,
   kNoError,  // answered completely, rest of the request not wanted
   kTimeout,
+  kPeerReset,    // h2: RST_STREAM of the peer
+  kPeerRefused,  // h2: REFUSED_STREAM of the peer, or a GOAWAY that left the stream out
 };
 
 // Codec errors of a whole connection, or of a request that still gets an answer. `status` is what a
@@ -49,16 +51,16 @@ struct Stream {
   // Where the codec copies heads of this stream that come IN (server: the request; client: the
   // response).
   memory::Arena* arena = nullptr;
-  uint64_t id = 0;            // h1: running number; h2: stream id
-  uint32_t credit = 0;        // body bytes the codec may still deliver; set by grant()
-  bool head_request = false;  // client: the request was HEAD (set by the codec in sendHead)
-  uint8_t state = 0;          // codec private bits
+  uint64_t id = 0;             // h1: running number; h2: stream id
+  uint32_t credit = 0;         // body bytes the codec may still deliver; set by grant()
+  bool head_request = false;   // client: the request was HEAD (set by the codec in sendHead)
+  void* codec_half = nullptr;  // h2: the codec's own part; null once it is closed there
 };
 
 // What a codec tells its user; called only from inside Codec::ingest(). The receiver may call
 // send*/abort/grant (they record) but never ingest, produce or the destructor. Legal per stream:
 // Interim* Head Body* Trailers? with end exactly once, or onAbort exactly once at any point;
-// nothing afterwards.
+// nothing afterwards. (h2: onAbort may also come from produce(), for a stream that nghttp2 resets.)
 class CodecEvents {
  public:
   // Server: a new request begins. Null: refused.
@@ -98,6 +100,9 @@ class Codec {
                         bool end) noexcept = 0;  // always takes everything
   virtual void sendTrailers(Stream&, const http::HeaderMap&) noexcept = 0;  // implies end
   virtual void abort(Stream&, Abort) noexcept = 0;
+  // The user is about to free the stream: no event of it follows. What was handed over before still
+  // leaves; what is missing of either half is given up (h2: RST_STREAM).
+  virtual void detach(Stream&) noexcept = 0;
   // SETS the body bytes that may still be delivered to the user (idempotent; not added).
   virtual void grant(Stream&, uint32_t bytes) noexcept = 0;
   // Bytes of this stream taken by sendBody and not yet handed out by produce().

@@ -167,6 +167,18 @@ bool writeStartTime(const Step& s, const LogEntry& e, std::string& out) {
   return true;
 }
 
+const char* protocolName(http::Version version) {
+  switch (version) {
+    case http::Version::kHttp10:
+      return "HTTP/1.0";
+    case http::Version::kHttp11:
+      return "HTTP/1.1";
+    case http::Version::kHttp2:
+      return "HTTP/2";
+  }
+  return "";
+}
+
 struct Operator {
   const char* name;
   bool (*write)(const Step&, const LogEntry&, std::string&);
@@ -174,148 +186,156 @@ struct Operator {
   enum : uint8_t { kNone, kOptional, kRequired } argument;
 };
 
-#define WRITE \
-  [](const Step& s [[maybe_unused]], const LogEntry& e [[maybe_unused]], std::string& out) -> bool
-
 constexpr Operator kOperators[] = {
-    {"REQ", writeReq, false, Operator::kRequired}, {"RESP", writeResp, false, Operator::kRequired},
+    {"REQ", writeReq, false, Operator::kRequired},
+    {"RESP", writeResp, false, Operator::kRequired},
     {"TRAILER", writeTrailer, false, Operator::kRequired},
     {"START_TIME", writeStartTime, false, Operator::kOptional},
-    {"PROTOCOL", WRITE{return put(out, e.info.version == http::Version::kHttp10   ? "HTTP/1.0"
-                                       : e.info.version == http::Version::kHttp11 ? "HTTP/1.1"
-                                                                                  : "HTTP/2");
-}  // namespace
-, false, Operator::kNone
-}  // namespace gatehouse::formatter
-, {"RESPONSE_CODE", WRITE{return putNumber(out, e.info.response_code);
-}
-, true, Operator::kNone
-}
-, {"RESPONSE_CODE_DETAILS", WRITE{return put(out, e.info.details);
-}
-, false, Operator::kNone
-}
-, {"RESPONSE_FLAGS", WRITE{appendFlags(e.info.flags, out);
-return e.info.flags != 0;
-}
-, false, Operator::kNone
-}
-, {"RESPONSE_FLAGS_LONG", WRITE{bool any = false;
-for (size_t i = 0; i < std::size(kFlags); ++i) {
-  if (!((e.info.flags >> i) & 1)) continue;
-  if (any) out += ',';
-  out += kFlags[i].long_name;
-  any = true;
-}
-return any;
-}
-, false, Operator::kNone
-}
-, {"BYTES_RECEIVED", WRITE{return putNumber(out, static_cast<int64_t>(e.info.request_body_bytes));
-}
-, true, Operator::kNone
-}
-, {"BYTES_SENT", WRITE{return putNumber(out, static_cast<int64_t>(e.info.response_body_bytes));
-}
-, true, Operator::kNone
-}
-, {"DURATION", WRITE{return putSpan(out, e.info.start, e.info.end);
-}
-, true, Operator::kNone
-}
-, {"REQUEST_DURATION", WRITE{return putSpan(out, e.info.start, e.info.request_end);
-}
-, true, Operator::kNone
-}
-, {"RESPONSE_DURATION", WRITE{return putSpan(out, e.info.start, e.info.upstream_first_received);
-}
-, true, Operator::kNone
-}
-, {"RESPONSE_TX_DURATION", WRITE{return putSpan(out, e.info.upstream_first_received, e.info.end);
-}
-, true, Operator::kNone
-}
-, {"UPSTREAM_HOST",
-   WRITE{return e.info.upstream_known && putAddress(out, e.info.upstream_remote, true);
-}
-, false, Operator::kNone
-}
-, {"UPSTREAM_LOCAL_ADDRESS", WRITE{return putAddress(out, e.info.upstream_local, true);
-}
-, false, Operator::kNone
-}
-, {"UPSTREAM_CLUSTER", WRITE{return put(out, e.info.cluster_name);
-}
-, false, Operator::kNone
-}
-, {"UPSTREAM_TRANSPORT_FAILURE_REASON", WRITE{return put(out, e.info.upstream_failure);
-}
-, false, Operator::kNone
-}
-, {"UPSTREAM_REQUEST_ATTEMPT_COUNT", WRITE{return putNumber(out, e.info.attempts);
-}
-, true, Operator::kNone
-}
-, {"DOWNSTREAM_REMOTE_ADDRESS", WRITE{return putAddress(out, e.info.downstream_remote, true);
-}
-, false, Operator::kNone
-}
-, {"DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
-   WRITE{return putAddress(out, e.info.downstream_remote, false);
-}
-, false, Operator::kNone
-}
-, {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
-   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, true);
-}
-, false, Operator::kNone
-}
-, {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
-   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, false);
-}
-, false, Operator::kNone
-}
-, {"DOWNSTREAM_LOCAL_ADDRESS",
-   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->local, true);
-}
-, false, Operator::kNone
-}
-, {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
-   WRITE{return e.info.connection != nullptr && putAddress(out, e.info.connection->local, false);
-}
-, false, Operator::kNone
-}
-, {"DOWNSTREAM_LOCAL_PORT",
-   WRITE{return e.info.connection != nullptr && e.info.connection->local.isIp() &&
-                putNumber(out, e.info.connection->local.port());
-}
-, true, Operator::kNone
-}
-, {"CONNECTION_ID", WRITE{return e.info.connection != nullptr &&
-                                 putNumber(out, static_cast<int64_t>(e.info.connection->id));
-}
-, true, Operator::kNone
-}
-, {"CONNECTION_TERMINATION_DETAILS", WRITE{return put(out, e.info.connection_termination_details);
-}
-, false, Operator::kNone
-}
-, {"ROUTE_NAME", WRITE{return put(out, e.info.route_name);
-}
-, false, Operator::kNone
-}
-, {"HOSTNAME", WRITE{return put(out, s.text);
-}
-, false, Operator::kNone
-}
-, {"ENVIRONMENT", WRITE{return put(out, s.text);
-}
-, false, Operator::kRequired
-}
-,
-}
-;
-#undef WRITE
+    {"PROTOCOL",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return put(out, protocolName(e.info.version));
+     },
+     false, Operator::kNone},
+    {"RESPONSE_CODE",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putNumber(out, e.info.response_code);
+     },
+     true, Operator::kNone},
+    {"RESPONSE_CODE_DETAILS",
+     [](const Step&, const LogEntry& e, std::string& out) { return put(out, e.info.details); },
+     false, Operator::kNone},
+    {"RESPONSE_FLAGS",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       appendFlags(e.info.flags, out);
+       return e.info.flags != 0;
+     },
+     false, Operator::kNone},
+    {"RESPONSE_FLAGS_LONG",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       bool any = false;
+       for (size_t i = 0; i < std::size(kFlags); ++i) {
+         if (!((e.info.flags >> i) & 1)) continue;
+         if (any) out += ',';
+         out += kFlags[i].long_name;
+         any = true;
+       }
+       return any;
+     },
+     false, Operator::kNone},
+    {"BYTES_RECEIVED",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putNumber(out, static_cast<int64_t>(e.info.request_body_bytes));
+     },
+     true, Operator::kNone},
+    {"BYTES_SENT",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putNumber(out, static_cast<int64_t>(e.info.response_body_bytes));
+     },
+     true, Operator::kNone},
+    {"DURATION",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putSpan(out, e.info.start, e.info.end);
+     },
+     true, Operator::kNone},
+    {"REQUEST_DURATION",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putSpan(out, e.info.start, e.info.request_end);
+     },
+     true, Operator::kNone},
+    {"RESPONSE_DURATION",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putSpan(out, e.info.start, e.info.upstream_first_received);
+     },
+     true, Operator::kNone},
+    {"RESPONSE_TX_DURATION",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putSpan(out, e.info.upstream_first_received, e.info.end);
+     },
+     true, Operator::kNone},
+    {"UPSTREAM_HOST",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.upstream_known && putAddress(out, e.info.upstream_remote, true);
+     },
+     false, Operator::kNone},
+    {"UPSTREAM_LOCAL_ADDRESS",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putAddress(out, e.info.upstream_local, true);
+     },
+     false, Operator::kNone},
+    {"UPSTREAM_CLUSTER",
+     [](const Step&, const LogEntry& e, std::string& out) { return put(out, e.info.cluster_name); },
+     false, Operator::kNone},
+    {"UPSTREAM_PROTOCOL",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.upstream_known && put(out, protocolName(e.info.upstream_version));
+     },
+     false, Operator::kNone},
+    {"UPSTREAM_TRANSPORT_FAILURE_REASON",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return put(out, e.info.upstream_failure);
+     },
+     false, Operator::kNone},
+    {"UPSTREAM_REQUEST_ATTEMPT_COUNT",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putNumber(out, e.info.attempts);
+     },
+     true, Operator::kNone},
+    {"DOWNSTREAM_REMOTE_ADDRESS",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putAddress(out, e.info.downstream_remote, true);
+     },
+     false, Operator::kNone},
+    {"DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return putAddress(out, e.info.downstream_remote, false);
+     },
+     false, Operator::kNone},
+    {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, true);
+     },
+     false, Operator::kNone},
+    {"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.connection != nullptr && putAddress(out, e.info.connection->remote, false);
+     },
+     false, Operator::kNone},
+    {"DOWNSTREAM_LOCAL_ADDRESS",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.connection != nullptr && putAddress(out, e.info.connection->local, true);
+     },
+     false, Operator::kNone},
+    {"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.connection != nullptr && putAddress(out, e.info.connection->local, false);
+     },
+     false, Operator::kNone},
+    {"DOWNSTREAM_LOCAL_PORT",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.connection != nullptr && e.info.connection->local.isIp() &&
+              putNumber(out, e.info.connection->local.port());
+     },
+     true, Operator::kNone},
+    {"CONNECTION_ID",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return e.info.connection != nullptr &&
+              putNumber(out, static_cast<int64_t>(e.info.connection->id));
+     },
+     true, Operator::kNone},
+    {"CONNECTION_TERMINATION_DETAILS",
+     [](const Step&, const LogEntry& e, std::string& out) {
+       return put(out, e.info.connection_termination_details);
+     },
+     false, Operator::kNone},
+    {"ROUTE_NAME",
+     [](const Step&, const LogEntry& e, std::string& out) { return put(out, e.info.route_name); },
+     false, Operator::kNone},
+    {"HOSTNAME", [](const Step& s, const LogEntry&, std::string& out) { return put(out, s.text); },
+     false, Operator::kNone},
+    {"ENVIRONMENT",
+     [](const Step& s, const LogEntry&, std::string& out) { return put(out, s.text); }, false,
+     Operator::kRequired},
+};
 
 bool writeText(const Step& s, const LogEntry&, std::string& out) {
   out.append(s.text);

@@ -180,6 +180,7 @@ void ListenerManager::startWorker(uint32_t worker) {
 void ListenerManager::stopWorker(uint32_t worker) {
   for (auto& acceptor : acceptors_[worker]) acceptor->drainAndStop();
   acceptors_[worker].clear();
+  for (const auto& listener : listeners_) listener->filter->drainWorker();
 }
 
 }  // namespace gatehouse::listener

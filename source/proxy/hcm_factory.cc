@@ -9,8 +9,10 @@
 #include "source/base/nearest.h"
 #include "source/config/registry.h"
 #include "source/proxy/access_log_filter.h"
+#include "source/proxy/http2_connection.h"
 #include "source/proxy/http_connection.h"
 #include "source/upstream/cluster_manager.h"
+#include "source/upstream/http2_config.h"
 
 namespace gatehouse::proxy {
 
@@ -25,7 +27,7 @@ void ResponseCounters::count(uint16_t status) {
   classes[std::clamp<size_t>(status / 100, 1, classes.size()) - 1].inc();
 }
 
-HcmStats::HcmStats(stats::Scope& s, stats::Scope& listener)
+HcmStats::HcmStats(stats::Scope& s, stats::Scope& listener, stats::Scope& http2_scope)
     : cx_total(s.counter("downstream_cx_total")),
       cx_destroy(s.counter("downstream_cx_destroy")),
       cx_http1_total(s.counter("downstream_cx_http1_total")),
@@ -49,11 +51,15 @@ HcmStats::HcmStats(stats::Scope& s, stats::Scope& listener)
       rq_redirect(s.counter("rq_redirect")),
       rq_direct_response(s.counter("rq_direct_response")),
       router_rq_total(s.counter("rq_total")),
+      cx_http2_total(s.counter("downstream_cx_http2_total")),
+      rq_http2_total(s.counter("downstream_rq_http2_total")),
       responses(s),
       listener_responses(listener),
       cx_active(s.gauge("downstream_cx_active")),
       cx_http1_active(s.gauge("downstream_cx_http1_active")),
+      cx_http2_active(s.gauge("downstream_cx_http2_active")),
       rq_active(s.gauge("downstream_rq_active")),
+      http2(http2_scope),
       rq_time(s.histogram("downstream_rq_time")),
       cx_length_ms(s.histogram("downstream_cx_length_ms")) {}
 
@@ -98,8 +104,9 @@ class Filter final : public sdk::TerminalNetworkFilter {
  public:
   explicit Filter(std::shared_ptr<const HcmConfig> config) : config_(std::move(config)) {}
   void serve(net::Connection& connection, const sdk::ConnectionInfo& info) const override {
-    new HttpConnection(config_, connection, info);
+    serveHttp(config_, connection, info);
   }
+  void drainWorker() const override { Http2Connection::drainAll(*config_); }
 
  private:
   std::shared_ptr<const HcmConfig> config_;
@@ -121,7 +128,8 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     hcm->buffer_limit = context.buffer_limit;
     std::string prefix = "http." + config.stat_prefix() + ".";
     hcm->stats = std::make_shared<HcmStats>(
-        *context.stats.scope(prefix), *context.stats.scope(context.listener_stat_prefix + prefix));
+        *context.stats.scope(prefix), *context.stats.scope(context.listener_stat_prefix + prefix),
+        *context.stats.scope("http2."));
     absl::Status status = readOptions(config, *hcm);
     if (status.ok()) status = compileFilters(config, context, *hcm);
     if (status.ok()) status = compileAccessLogs(config, context, *hcm);
@@ -156,6 +164,24 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     hcm.http1.proper_case = http1.header_key_format().has_proper_case_words();
     if (config.has_max_request_headers_kb())
       hcm.http1.max_head_bytes = config.max_request_headers_kb().value() * 1024;
+    switch (config.codec_type()) {
+      case HttpConnectionManager::HTTP1:
+        hcm.codec = CodecType::kHttp1;
+        break;
+      case HttpConnectionManager::HTTP2:
+        hcm.codec = CodecType::kHttp2;
+        break;
+      default:
+        break;
+    }
+    hcm.http2.stats = &hcm.stats->http2;
+    hcm.http2.max_head_bytes = hcm.http1.max_head_bytes;
+    hcm.http2.max_fields = hcm.http1.max_fields;
+    hcm.http2.stream_error_on_invalid_message =
+        config.stream_error_on_invalid_http_message().value();
+    absl::Status http2 = upstream::parseHttp2Options(config.http2_protocol_options(), hcm.http2);
+    if (!http2.ok()) return below("http2_protocol_options", http2);
+    if (config.has_drain_timeout()) hcm.drain_timeout = millis(config.drain_timeout());
     if (!config.server_name().empty()) hcm.server_name = config.server_name();
     switch (config.server_header_transformation()) {
       case HttpConnectionManager::APPEND_IF_ABSENT:

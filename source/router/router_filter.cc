@@ -22,6 +22,41 @@ struct RouterConfig {
   bool suppress_envoy_headers = false;
 };
 
+// How a reset of the upstream reads in flags, body and details; as in Envoy.
+struct ResetWords {
+  ResponseFlag flag;
+  std::string_view reason;
+  std::string_view before;
+  std::string_view after;
+};
+
+const ResetWords& wordsOf(codec::Abort why) {
+  static constexpr ResetWords kProtocol{ResponseFlag::kUpstreamProtocolError, "protocol error",
+                                        "upstream_reset_before_response_started{protocol_error}",
+                                        "upstream_reset_after_response_started{protocol_error}"};
+  static constexpr ResetWords kReset{ResponseFlag::kUpstreamRemoteReset, "remote reset",
+                                     "upstream_reset_before_response_started{remote_reset}",
+                                     "upstream_reset_after_response_started{remote_reset}"};
+  static constexpr ResetWords kRefused{
+      ResponseFlag::kUpstreamRemoteReset, "remote refused stream reset",
+      "upstream_reset_before_response_started{remote_refused_stream_reset}",
+      "upstream_reset_after_response_started{remote_refused_stream_reset}"};
+  static constexpr ResetWords kLost{
+      ResponseFlag::kUpstreamConnectionTermination, "connection termination",
+      "upstream_reset_before_response_started{connection_termination}",
+      "upstream_reset_after_response_started{connection_termination}"};
+  switch (why) {
+    case codec::Abort::kProtocol:
+      return kProtocol;
+    case codec::Abort::kPeerReset:
+      return kReset;
+    case codec::Abort::kPeerRefused:
+      return kRefused;
+    default:
+      return kLost;
+  }
+}
+
 // Ends every HTTP filter chain: answers redirects and direct responses, or sends the request to a
 // host of the route's cluster and brings the answer back. One per stream; the upstream request is
 // the object itself. Pool and codec keep no pointer once cancel() ran.
@@ -97,6 +132,7 @@ class RouterFilter final : public upstream::UpstreamRequest {
     info.upstream_known = true;
     info.upstream_remote = host()->address;
     info.upstream_local = connection()->local();
+    info.upstream_version = connection()->version();
     info.upstream_hostname = host()->hostname;
     info.upstream_first_sent = event::Worker::current().now();
     credit = stream_.responseRoom();
@@ -181,22 +217,15 @@ class RouterFilter final : public upstream::UpstreamRequest {
   void onReset(codec::Abort why, codec::CodecError) noexcept override {
     timeout_.cancel();
     sdk::StreamInfo& info = stream_.info();
-    bool protocol = why == codec::Abort::kProtocol;
-    info.setFlag(protocol ? ResponseFlag::kUpstreamProtocolError
-                          : ResponseFlag::kUpstreamConnectionTermination);
+    const ResetWords& words = wordsOf(why);
+    info.setFlag(words.flag);
     if (response_started_) {
-      info.details = protocol ? "upstream_reset_after_response_started{protocol_error}"
-                              : "upstream_reset_after_response_started{connection_termination}";
+      info.details = words.after;
       stream_.abort(codec::Abort::kConnectionLost);
       return;
     }
     const_cast<upstream::Host*>(host())->stats.rq_error.inc();
-    if (protocol) {
-      fail(502, "protocol error", "upstream_reset_before_response_started{protocol_error}");
-    } else {
-      fail(503, "connection termination",
-           "upstream_reset_before_response_started{connection_termination}");
-    }
+    fail(why == codec::Abort::kProtocol ? 502 : 503, words.reason, words.before);
   }
 
   void onSendRoom() noexcept override { noteHeld(); }

@@ -61,6 +61,8 @@ class TerminalNetworkFilter : public std::enable_shared_from_this<TerminalNetwor
   virtual ~TerminalNetworkFilter() = default;
   // On the connection's worker, right after accept: sets the connection's user.
   virtual void serve(net::Connection& connection, const ConnectionInfo& info) const = 0;
+  // On each worker when the gateway or the listener drains: its connections take no new work.
+  virtual void drainWorker() const {}
 };
 
 class NetworkFilterFactory {

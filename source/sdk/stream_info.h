@@ -77,6 +77,7 @@ struct StreamInfo {
   uint16_t response_code = 0;
   uint16_t attempts = 0;
   http::Version version = http::Version::kHttp11;
+  http::Version upstream_version = http::Version::kHttp11;
   bool upstream_known = false;
   std::string_view details;  // response code details
   std::string_view connection_termination_details;

@@ -7,6 +7,8 @@ namespace gatehouse::upstream {
 ClusterStats::ClusterStats(stats::Scope& s)
     : upstream_cx_total(s.counter("upstream_cx_total")),
       upstream_cx_http1_total(s.counter("upstream_cx_http1_total")),
+      upstream_cx_http2_total(s.counter("upstream_cx_http2_total")),
+      upstream_cx_close_notify(s.counter("upstream_cx_close_notify")),
       upstream_cx_connect_fail(s.counter("upstream_cx_connect_fail")),
       upstream_cx_connect_timeout(s.counter("upstream_cx_connect_timeout")),
       upstream_cx_destroy(s.counter("upstream_cx_destroy")),
@@ -57,6 +59,11 @@ Cluster::Cluster(ClusterSettings settings, std::vector<std::unique_ptr<Host>> ho
       hosts_(std::move(hosts)),
       scope_(store.scope("cluster." + settings_.stat_name + ".")),
       stats_(*scope_) {
+  if (settings_.http2) {
+    http2_scope_ = store.scope(scope_->prefix() + "http2.");
+    http2_stats_ = std::make_unique<codec::h2::Stats>(*http2_scope_);
+    settings_.http2->stats = http2_stats_.get();
+  }
   stats_.membership_total.set(static_cast<int64_t>(hosts_.size()));
   stats_.membership_healthy.set(static_cast<int64_t>(hosts_.size()));
   codes_.reserve(500);

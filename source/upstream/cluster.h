@@ -3,11 +3,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "source/codec/h1/client_codec.h"
+#include "source/codec/h2/options.h"
 #include "source/net/address.h"
 #include "source/stats/stats.h"
 #include "source/upstream/process_limit.h"
@@ -42,13 +44,13 @@ struct Host {
 struct ClusterStats {
   explicit ClusterStats(stats::Scope& scope);
 
-  stats::Counter upstream_cx_total, upstream_cx_http1_total, upstream_cx_connect_fail,
-      upstream_cx_connect_timeout, upstream_cx_destroy, upstream_cx_destroy_local,
-      upstream_cx_destroy_remote, upstream_cx_destroy_with_active_rq,
-      upstream_cx_destroy_local_with_active_rq, upstream_cx_destroy_remote_with_active_rq,
-      upstream_cx_overflow, upstream_cx_protocol_error, upstream_cx_rx_bytes_total,
-      upstream_cx_tx_bytes_total, upstream_cx_max_requests, upstream_cx_idle_timeout,
-      upstream_cx_none_healthy;
+  stats::Counter upstream_cx_total, upstream_cx_http1_total, upstream_cx_http2_total,
+      upstream_cx_close_notify, upstream_cx_connect_fail, upstream_cx_connect_timeout,
+      upstream_cx_destroy, upstream_cx_destroy_local, upstream_cx_destroy_remote,
+      upstream_cx_destroy_with_active_rq, upstream_cx_destroy_local_with_active_rq,
+      upstream_cx_destroy_remote_with_active_rq, upstream_cx_overflow, upstream_cx_protocol_error,
+      upstream_cx_rx_bytes_total, upstream_cx_tx_bytes_total, upstream_cx_max_requests,
+      upstream_cx_idle_timeout, upstream_cx_none_healthy;
   stats::Gauge upstream_cx_active;
   stats::Counter upstream_rq_total, upstream_rq_pending_total, upstream_rq_pending_overflow,
       upstream_rq_active_overflow, upstream_rq_pending_failure_eject, upstream_rq_cancelled,
@@ -71,6 +73,8 @@ struct ClusterSettings {
   uint64_t max_pending_requests = 1024;
   uint64_t max_requests = 1024;
   codec::h1::ClientOptions http1;
+  // Set: HTTP/2. The statistics it points to belong to the cluster.
+  std::optional<codec::h2::Options> http2;
 };
 
 // A cluster's run-time state that all workers see: hosts, limits, statistics. Made on main, shared,
@@ -98,6 +102,8 @@ class Cluster {
   std::vector<std::unique_ptr<Host>> hosts_;
   std::shared_ptr<stats::Scope> scope_;
   ClusterStats stats_;
+  std::shared_ptr<stats::Scope> http2_scope_;
+  std::unique_ptr<codec::h2::Stats> http2_stats_;
   std::vector<stats::Counter> codes_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "api/envoy/config/cluster/v3/cluster.pb.h"
 #include "api/envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+#include "source/upstream/http2_config.h"
 
 namespace gatehouse::upstream {
 
@@ -41,6 +42,16 @@ absl::Status parseHttpOptions(const google::protobuf::Any& any, const std::strin
   if (common.headers_with_underscores_action() != 0) {
     return bad(path + ".common_http_protocol_options.headers_with_underscores_action",
                "has no effect on upstream connections");
+  }
+  if (options.explicit_http_config().has_http2_protocol_options()) {
+    settings.http2.emplace();
+    settings.http2->max_fields = settings.http1.max_fields;
+    settings.http2->max_head_bytes = settings.http1.max_head_bytes;
+    absl::Status status =
+        parseHttp2Options(options.explicit_http_config().http2_protocol_options(), *settings.http2);
+    if (status.ok()) return status;
+    return absl::InvalidArgumentError(path + ".explicit_http_config.http2_protocol_options." +
+                                      std::string(status.message()));
   }
   const auto& http1 = options.explicit_http_config().http_protocol_options();
   settings.http1.enable_trailers = http1.enable_trailers();
@@ -102,7 +113,17 @@ absl::StatusOr<ParsedCluster> parseCluster(const envoy::config::cluster::v3::Clu
       settings.max_pending_requests = thresholds.max_pending_requests().value();
     if (thresholds.has_max_requests()) settings.max_requests = thresholds.max_requests().value();
   }
+  if (config.has_http2_protocol_options()) {
+    settings.http2.emplace();
+    settings.http2->max_head_bytes = settings.http1.max_head_bytes;
+    absl::Status status = parseHttp2Options(config.http2_protocol_options(), *settings.http2);
+    if (!status.ok())
+      return absl::InvalidArgumentError("http2_protocol_options." + std::string(status.message()));
+  }
   for (const auto& [key, any] : config.typed_extension_protocol_options()) {
+    if (settings.http2)
+      return bad("http2_protocol_options",
+                 "typed_extension_protocol_options says the same: give one");
     std::string path = "typed_extension_protocol_options[\"" + key + "\"]";
     if (key != kHttpOptions)
       return bad(path, std::string("unknown key; the only one is ") + kHttpOptions);

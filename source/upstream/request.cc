@@ -26,7 +26,7 @@ void UpstreamRequest::grantBody(uint32_t bytes) noexcept {
   if (connection_ == nullptr || response_ended_) return;
   bool was_dry = credit == 0;
   connection_->codec().grant(*this, bytes);
-  if (was_dry && bytes != 0) connection_->connection().resumeIngest();
+  connection_->granted(was_dry && bytes != 0);
 }
 
 size_t UpstreamRequest::queued() const noexcept {

@@ -30,6 +30,9 @@ class ClientCodec final : public Codec {
   void sendBody(Stream& stream, buffer::Buffer& take, bool end) noexcept override;
   void sendTrailers(Stream& stream, const http::HeaderMap& trailers) noexcept override;
   void abort(Stream& stream, Abort why) noexcept override;
+  void detach(Stream& stream) noexcept override {
+    if (&stream == stream_) abort(stream, Abort::kCancel);
+  }
   void grant(Stream& stream, uint32_t bytes) noexcept override { stream.credit = bytes; }
   size_t queued(const Stream&) const noexcept override { return out_.length(); }
   size_t produce(buffer::Buffer& out, size_t room) noexcept override;

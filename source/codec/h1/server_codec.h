@@ -33,6 +33,7 @@ class ServerCodec final : public Codec {
   void sendBody(Stream& stream, buffer::Buffer& take, bool end) noexcept override;
   void sendTrailers(Stream& stream, const http::HeaderMap& trailers) noexcept override;
   void abort(Stream& stream, Abort why) noexcept override;
+  void detach(Stream&) noexcept override {}
   void grant(Stream& stream, uint32_t bytes) noexcept override;
   size_t queued(const Stream& stream) const noexcept override;
   size_t produce(buffer::Buffer& out, size_t room) noexcept override;
