@@ -126,7 +126,11 @@ void Http2Connection::onFlushed() noexcept {
     streamOf(stream).engine().responseDrained();
   });
   // nghttp2 ended the session on its own account; its GOAWAY is out by now.
-  if (!finished_ && codec_.wantsClose()) fail("http2.protocol_error");
+  if (!finished_ && codec_.failed()) {
+    fail("http2.protocol_error");
+  } else if (codec_.wantsClose()) {
+    finish(false);
+  }
 }
 
 codec::Stream* Http2Connection::onStream(uint64_t) noexcept {

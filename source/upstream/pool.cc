@@ -124,6 +124,8 @@ void HttpConnection::onHttp2Data(buffer::Buffer& in, bool end) {
 }
 
 void HttpConnection::failHttp2() {
+  if (failed_) return;
+  failed_ = true;
   pool_.cluster().stats().upstream_cx_protocol_error.inc();
   draining_ = true;
   pool_.place(*this);
@@ -177,7 +179,7 @@ void HttpConnection::onFlushed() noexcept {
       static_cast<UpstreamRequest&>(stream).onSendRoom();
     });
     // nghttp2 ended the session on its own account; its GOAWAY is out by now.
-    if (!closed_ && http2_->wantsClose() && !active_.empty()) failHttp2();
+    if (!closed_ && http2_->failed()) failHttp2();
   } else if (!active_.empty()) {
     active_.front().onSendRoom();
   }

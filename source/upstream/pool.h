@@ -105,6 +105,7 @@ class HttpConnection final : public net::ConnectionUser,
   bool connect_timed_out_ = false;
   bool in_ingest_ = false;
   bool draining_ = false;
+  bool failed_ = false;  // HTTP/2: it only flushes its GOAWAY
 };
 
 // The connections of one worker to one host, and the requests that wait for one. The newest

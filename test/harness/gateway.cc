@@ -178,7 +178,10 @@ uint64_t Gateway::stat(std::string_view name) const {
   return 0;
 }
 
-void Gateway::drain() { parts_->lifecycle.draining = true; }
+void Gateway::drain() {
+  parts_->lifecycle.draining = true;
+  for (const auto& listener : parts_->listeners->all()) listener->filter->drainWorker();
+}
 
 std::string bootstrap(uint16_t origin_port, const std::string& hcm, const std::string& cluster,
                       const std::string& listener, const std::string& routes) {

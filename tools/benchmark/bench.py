@@ -31,6 +31,9 @@ LOADS = {
     "h1_10k_hosts": ("GET of 1 KiB over 10,000 virtual hosts", "hosts", ["-c50"], "/bytes/1024", HOSTS, "us/request", 0.85),
     "h1_10k_prefixes": ("GET of 1 KiB over 10,000 path prefixes", "prefixes", ["-c50"], "/bytes/1024", PREFIXES, "us/request", 0.85),
     "h1_100m_download": ("downloads of 100 MiB, 4 connections", "plain", ["-c4"], "/bytes/104857600", "", "us/MiB", 0.90),
+    "h2c_get_1k": ("HTTP/2 GET of 1 KiB, 10 connections with 10 streams", "h2c", ["-c10", "-m10"], "/bytes/1024", "", "us/request", 0.70),
+    "h2c_to_h2_get_1k": ("the same with HTTP/2 to the origin", "h2up", ["-c10", "-m10"], "/1k", "", "us/request", None),
+    "h1_to_h2_get_1k": ("HTTP/1.1 GET of 1 KiB, 50 connections, HTTP/2 to the origin", "h2up", ["-c50"], "/1k", "", "us/request", None),
     "h1_access_log": ("as h1_get_1k with an access log to /dev/null", "log", ["-c50"], "/bytes/1024", "", "us/request", None),
 }
 OTHERS = {
@@ -158,7 +161,10 @@ class Bench:
         results = []
         for name in names:
             if name in LOADS:
-                results.append(self.load(name))
+                result = self.load(name)
+                if result is None:
+                    continue
+                results.append(result)
             elif name == "idle_connections":
                 results.append(self.single(name, self.idle))
             else:
@@ -173,8 +179,14 @@ class Bench:
             script = ["-s", os.path.join(self.folder, name + ".lua")]
             with open(script[1], "w") as file:
                 file.write(lua)
-        running = {peer: self.start(peer, scenario) for peer in self.peers}
-        rounds, order, refused = [], list(self.peers), 0
+        tool = self.h2load if name.startswith("h2c_") else self.wrk
+        if scenario == "h2up" and not self.start_h2_origin():
+            print(f"  {name}: left out: nghttpd is not installed (--install gets it)", flush=True)
+            return None
+        able = [peer for peer in self.peers if scenario != "h2up" or peer != "nginx"]  # nginx speaks HTTP/1 to its upstreams
+        self.tool = tool
+        running = {peer: self.start(peer, scenario) for peer in able}
+        rounds, order, refused = [], list(able), 0
         for peer, (child, port) in running.items():
             self.measure(child, port, path, arguments + script, unit, 0.5)  # pools and caches filled
         for number in range(self.options.rounds):
@@ -198,7 +210,31 @@ class Bench:
                 rounds[0].setdefault(peer, {})["syscalls"] = self.count_syscalls(child, port, path, arguments + script)
         for child, _ in running.values():
             self.stop(child)
-        return {"scenario": name, "unit": unit, "target": target, "peers": list(self.peers), "rounds": rounds, "refused": refused}
+        if scenario == "h2up":
+            self.stop(self.origin)
+            self.origin, self.origin_port = self.h1_origin
+        return {"scenario": name, "unit": unit, "target": target, "peers": able, "rounds": rounds, "refused": refused}
+
+    def start_h2_origin(self):
+        nghttpd = shutil.which("nghttpd", path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if not nghttpd:
+            return False
+        with open(os.path.join(self.folder, "1k"), "w") as file:
+            file.write("x" * 1024)
+        self.h1_origin = (self.origin, self.origin_port)
+        self.origin_port = self.port()
+        self.origin = self.spawn(LOAD_CORE, [nghttpd, "--no-tls", "-d", self.folder, str(self.origin_port)], "nghttpd.log")
+        wait_for_port(self.origin_port, self.origin)
+        return True
+
+    def h2load(self, port, path, arguments, seconds):
+        command = ["taskset", "-c", LOAD_CORE, "h2load", "-t1", "-D", f"{seconds:g}"] + arguments
+        done = subprocess.run(command + [f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
+        found = re.search(r"(\d+) done, (\d+) succeeded", done.stdout)
+        traffic = re.search(r"traffic: .*? \((\d+)\) total", done.stdout)
+        if not found or found.group(1) != found.group(2) or not traffic:
+            sys.exit(f"tools/bench: h2load failed:\n{done.stdout}{done.stderr}")
+        return int(found.group(1)), float(traffic.group(1)), {}
 
     def wrk(self, port, path, arguments, seconds):
         command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", "--latency", "-d", f"{seconds:g}s"] + arguments
@@ -222,7 +258,7 @@ class Bench:
         cpu, origin, clock = cpu_ns(child.pid), cpu_ns(self.origin.pid), time.monotonic()
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         busy, stolen, everything = machine()
-        requests, received, latency = self.wrk(port, path, arguments, seconds)
+        requests, received, latency = self.tool(port, path, arguments, seconds)
         after, elapsed = machine(), time.monotonic() - clock
         now = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = cpu_ns(child.pid) - cpu
@@ -239,7 +275,7 @@ class Bench:
         pids = [argument for pid in processes(child.pid) for argument in ("-p", str(pid))]
         tracer = subprocess.Popen(["strace", "-f", "-c", "-o", out] + pids, stderr=subprocess.DEVNULL)
         time.sleep(0.5)
-        requests, _, _ = self.wrk(port, path, arguments, 2)
+        requests, _, _ = self.tool(port, path, arguments, 2)
         tracer.send_signal(signal.SIGINT)
         tracer.wait()
         with open(out) as file:
@@ -307,7 +343,7 @@ def main():
     for name in names:
         if name not in everything:
             sys.exit(f"tools/bench: no such scenario: {name} (--list shows them)")
-    for tool in ("wrk", "taskset"):
+    for tool in ("wrk", "taskset") + (("h2load",) if any(name.startswith("h2c_") for name in names) else ()):
         if not shutil.which(tool):
             sys.exit(f"tools/bench: {tool} is not installed (--install gets it)")
     if os.cpu_count() < 2:

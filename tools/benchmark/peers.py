@@ -16,7 +16,7 @@ def write(folder, name, text):
 
 
 def envoy_style(origin, port, scenario, gatehouse):
-    """One YAML for Gatehouse and Envoy. `scenario`: plain, hosts, prefixes, log."""
+    """One YAML for Gatehouse and Envoy. `scenario`: plain, hosts, prefixes, log, h2c, h2up (HTTP/2 to the origin)."""
     if scenario == "hosts":
         hosts = "".join(
             f'            - {{name: h{i}, domains: ["host{i}.example"], routes: [{{match: {{prefix: /}}, route: {{cluster: origin}}}}]}}\n'
@@ -35,6 +35,11 @@ def envoy_style(origin, port, scenario, gatehouse):
               path: /dev/null
 """
     stats = "" if gatehouse else "stats_config: {stats_matcher: {reject_all: true}}\n"
+    h2up = """    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+""" if scenario == "h2up" else ""
     limits = "{max_connections: 100000, max_pending_requests: 100000, max_requests: 100000}"
     return f"""{stats}admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port + 1}}}}}}}
 static_resources:
@@ -60,7 +65,7 @@ static_resources:
   - name: origin
     type: STATIC
     connect_timeout: 5s
-    circuit_breakers: {{thresholds: [{limits}]}}
+{h2up}    circuit_breakers: {{thresholds: [{limits}]}}
     load_assignment:
       cluster_name: origin
       endpoints:
@@ -78,7 +83,7 @@ def nginx(origin, port, scenario, folder):
         locations = "".join(f"location /p{i}/ {{ proxy_pass http://origin/; }}\n" for i in range(HOSTS))
         servers = f"server {{ listen 127.0.0.1:{port}; {locations} }}\n"
     else:
-        servers = f"server {{ listen 127.0.0.1:{port} backlog=4096; {location} }}\n"
+        servers = f"server {{ listen 127.0.0.1:{port} backlog=4096{' http2' if scenario == 'h2c' else ''}; {location} }}\n"
     log = "/dev/null" if scenario == "log" else "off"
     paths = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
     return f"""worker_processes 1; daemon off; error_log {folder}/error.log crit; pid {folder}/pid; worker_rlimit_nofile 100000;
@@ -116,10 +121,10 @@ defaults
   timeout http-keep-alive 3600s
   http-reuse always
 frontend in
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096{" proto h2" if scenario == "h2c" else ""}
   {rules}
 backend origin
-  {strip}  server o 127.0.0.1:{origin} pool-max-conn 1000
+  {strip}  server o 127.0.0.1:{origin} pool-max-conn 1000{" proto h2" if scenario == "h2up" else ""}
 """
 
 

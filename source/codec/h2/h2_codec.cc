@@ -36,6 +36,7 @@ namespace {
 constexpr size_t kPreface = 24;
 constexpr int kMaxInterims = 100;
 constexpr uint32_t kLeastWindow = 65535;
+constexpr uint32_t kNoLimit = 0x7fffffff;
 // Smaller steps of a window are only announced when the peer could not send at all.
 constexpr uint32_t kLeastUpdate = 8192;
 
@@ -175,8 +176,11 @@ struct Callbacks {
   }
 
   static int beginRequest(H2Codec& codec, nghttp2_session* session, int32_t id) {
-    Stream* user = codec.going_away_ ? nullptr : codec.events_->onStream(static_cast<uint64_t>(id));
+    bool full = codec.open_ >= codec.options_.max_concurrent_streams;
+    Stream* user =
+        codec.going_away_ || full ? nullptr : codec.events_->onStream(static_cast<uint64_t>(id));
     if (user == nullptr) {
+      if (full) codec.options_.stats->stream_refused_errors.inc();
       codec.guard_.closed(static_cast<uint32_t>(id), true);
       codec.options_.stats->tx_reset.inc();
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
@@ -191,8 +195,7 @@ struct Callbacks {
     user->id = static_cast<uint64_t>(id);
     stream->request = codec.events_->requestHead(*user);
     stream->request->version = http::Version::kHttp2;
-    codec.streams_.pushBack(*stream);
-    codec.options_.stats->streams_active.add(1);
+    codec.added(*stream);
     nghttp2_session_set_stream_user_data(session, id, stream);
     return 0;
   }
@@ -319,13 +322,8 @@ struct Callbacks {
     return 0;
   }
 
-  static int invalidFrame(nghttp2_session*, const nghttp2_frame* frame, int error, void* user) {
+  static int invalidFrame(nghttp2_session*, const nghttp2_frame*, int error, void* user) {
     H2Codec& codec = self(user);
-    if (error == NGHTTP2_ERR_REFUSED_STREAM) {
-      codec.options_.stats->stream_refused_errors.inc();
-      codec.guard_.closed(static_cast<uint32_t>(frame->hd.stream_id), true);
-      return 0;
-    }
     if (error == NGHTTP2_ERR_HTTP_HEADER || error == NGHTTP2_ERR_HTTP_MESSAGING) {
       codec.options_.stats->rx_messaging_error.inc();
       if (!codec.options_.stream_error_on_invalid_message) {
@@ -364,6 +362,7 @@ struct Callbacks {
         break;
       case NGHTTP2_GOAWAY:
         codec.options_.stats->goaway_sent.inc();
+        if (frame->goaway.error_code != NGHTTP2_NO_ERROR) codec.failed_ = true;
         break;
       default:
         break;
@@ -454,7 +453,7 @@ H2Codec::H2Codec(Role role, const Options& options, uint32_t lane)
     settings.push_back({NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, options.hpack_table_size});
   if (role == Role::kClient) settings.push_back({NGHTTP2_SETTINGS_ENABLE_PUSH, 0});
   if (role == Role::kServer)
-    settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams});
+    settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kNoLimit});
   if (stream_window_ != kLeastWindow)
     settings.push_back({NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, stream_window_});
   for (const auto& [id, value] : options.custom_settings) settings.push_back({id, value});
@@ -636,16 +635,24 @@ void H2Codec::closeStream(CodecStream& stream, uint32_t error) {
   bool ours = stream.reset;
   nghttp2_session_set_stream_user_data(session_, stream.id, nullptr);
   options_.stats->streams_active.add(-1);
+  --open_;
   bool peer_done = stream.peer_done;
   delete &stream;
   if (premature && error_ == ErrorCode::kNoError) {
     error_ = guard_.premature();
     error_details_ = "http2.premature_resets";
   }
-  if (user == nullptr || complete) return;
-  // A stream that nghttp2 gave up because of a broken message was reset by neither user nor peer.
-  bool broken = error == NGHTTP2_PROTOCOL_ERROR && !ours && events_ != nullptr && !peer_done;
+  // A client has its answer: what the server does not want of the request is no matter any more.
+  if (user == nullptr || complete || (role_ == Role::kClient && peer_done)) return;
+  // Closed while we write and not by our user: nghttp2 gave up a broken message or connection.
+  bool broken = out_ != nullptr && !ours;
   events_->onAbort(*user, broken ? Abort::kProtocol : abortOf(error), {400, "http2.remote_reset"});
+}
+
+void H2Codec::added(CodecStream& stream) {
+  streams_.pushBack(stream);
+  ++open_;
+  options_.stats->streams_active.add(1);
 }
 
 void H2Codec::release(uint64_t bytes) { held_ -= std::min(held_, bytes); }
@@ -690,8 +697,7 @@ void H2Codec::sendRequestHead(Stream& user, const http::RequestHead& head, bool 
   nghttp2_data_provider provider = providerOf(*stream);
   int32_t id = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
                                       end ? nullptr : &provider, stream);
-  streams_.pushBack(*stream);
-  options_.stats->streams_active.add(1);
+  added(*stream);
   user.codec_half = stream;
   guard_.opened();
   if (id < 0) {
@@ -807,6 +813,20 @@ size_t H2Codec::queued(const Stream& user) const noexcept {
   return stream == nullptr ? 0 : stream->out.length();
 }
 
+// The first frame of a server, with the limit of streams that nghttp2 was not told: it would end
+// the connection of a client that goes beyond, where refusing the stream is enough.
+std::string H2Codec::withStreamLimit(std::string_view settings) const {
+  constexpr size_t kEntry = 6;
+  std::string frame(settings);
+  for (size_t at = FrameGuard::kHeadBytes; at + kEntry <= frame.size(); at += kEntry) {
+    if (frame[at] != 0 || frame[at + 1] != NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) continue;
+    for (size_t i = 0; i < 4; ++i)
+      frame[at + 2 + i] = static_cast<char>(options_.max_concurrent_streams >> (24 - 8 * i));
+    break;
+  }
+  return frame;
+}
+
 size_t H2Codec::produce(buffer::Buffer& out, size_t room) noexcept {
   size_t before = out.length();
   out_ = &out;
@@ -817,7 +837,12 @@ size_t H2Codec::produce(buffer::Buffer& out, size_t room) noexcept {
     if (n < 0) failed_ = true;
     // DATA has left through sendData() by then and counts nothing here.
     if (n <= 0) break;
-    out.appendCopy(view(data, static_cast<size_t>(n)));
+    if (settings_sent_ || role_ == Role::kClient) {
+      out.appendCopy(view(data, static_cast<size_t>(n)));
+    } else {
+      out.appendCopy(withStreamLimit(view(data, static_cast<size_t>(n))));
+    }
+    settings_sent_ = true;
   }
   out_ = nullptr;
   return out.length() - before;

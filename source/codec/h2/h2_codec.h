@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "source/base/intrusive_list.h"
 #include "source/codec/codec.h"
@@ -50,6 +52,8 @@ class H2Codec final : public Codec {
   void goAway() noexcept override;
   void finishGoAway() noexcept;
   bool reusable() const noexcept override { return !going_away_ && !failed_; }
+  // The connection broke the protocol; what nghttp2 found by itself shows once its GOAWAY left.
+  bool failed() const { return failed_; }
   // Nothing more will be read or written.
   bool wantsClose() const noexcept override;
 
@@ -71,7 +75,9 @@ class H2Codec final : public Codec {
   Ingest fail(ErrorCode code, const char* details);
   void deliverData(CodecStream& stream, bool end);
   void finishHead(CodecStream& stream, bool end);
+  void added(CodecStream& stream);
   void closeStream(CodecStream& stream, uint32_t error);
+  std::string withStreamLimit(std::string_view settings) const;
   void submitReset(CodecStream& stream, ErrorCode code);
   // Takes `bytes` off what the streams hold of the connection's window.
   void release(uint64_t bytes);
@@ -98,6 +104,8 @@ class H2Codec final : public Codec {
   uint8_t head_have_ = 0;
   uint8_t head_[FrameGuard::kMostBytes] = {};
   Role role_;
+  uint32_t open_ = 0;  // of streams_
+  bool settings_sent_ = false;
   bool going_away_ = false;
   bool failed_ = false;
 };
