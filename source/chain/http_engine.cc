@@ -5,6 +5,7 @@
 #include <new>
 
 #include "source/base/assert.h"
+#include "source/http/grpc.h"
 
 namespace gatehouse::chain {
 
@@ -411,9 +412,14 @@ void HttpEngine::sendReply() {
   bool bypass = response_in_chain_;
   response_ = reply_head_;
   response_in_chain_ = true;
+  bool grpc = http::isGrpc(request_.headers);
+  if (grpc) {
+    replyAsGrpc();
+  } else {
+    owner_.onLocalReply(*response_);
+    describeReplyBody();
+  }
   info_.response_code = response_->status;
-  owner_.onLocalReply(*response_);
-  describeReplyBody();
   for (size_t i = 0; i < plan_.count(); ++i) {
     State& s = state(Dir::kResponse, static_cast<uint8_t>(i));
     s.pending.clear();
@@ -427,6 +433,21 @@ void HttpEngine::sendReply() {
   size_t from = bypass ? plan_.count() : 0;
   passHead(Dir::kResponse, from, end);
   if (!end && !stopped()) passBody(Dir::kResponse, from, body, true);
+}
+
+// A gRPC client reads its errors from the status of the call: an answer without body, as Envoy's.
+void HttpEngine::replyAsGrpc() {
+  http::HeaderMap& headers = response_->headers;
+  uint16_t status = response_->status;
+  response_->status = 200;
+  headers.set(http::HeaderId::kContentType, "application/grpc");
+  headers.set(http::HeaderId::kGrpcStatus, http::grpcStatusText(status));
+  if (!reply_body_.empty()) {
+    std::string_view text = reply_body_.linearize(reply_body_.length());
+    headers.set(http::HeaderId::kGrpcMessage, http::grpcMessage(text, arena_));
+    reply_body_.clear();
+  }
+  owner_.onLocalReply(*response_);
 }
 
 // After the owner's words, so that a rule may have set another content type.

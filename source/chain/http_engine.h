@@ -118,6 +118,7 @@ class HttpEngine final : public event::Task {
   void trailersToOwner(http::HeaderMap& trailers);
   void sendReply();
   void describeReplyBody();
+  void replyAsGrpc();
   void finish(sdk::EndReason why);
   size_t queuedIn(sdk::Dir dir);
   // What the lane takes beyond `queued`.

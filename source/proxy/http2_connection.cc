@@ -87,7 +87,7 @@ void Http2Connection::onData(buffer::Buffer& in, bool end) noexcept {
   if (closed_) return;
   connection_->markDirty();
   if (result.code == codec::Ingest::kFatal) {
-    fail(result.why.details);
+    fail(result.why.details, result.why.status != codec::h2::H2Codec::kFlood);
     return;
   }
   watchHead();
@@ -98,8 +98,8 @@ void Http2Connection::onData(buffer::Buffer& in, bool end) noexcept {
   }
 }
 
-void Http2Connection::fail(const char* details) {
-  config_->stats->cx_protocol_error.inc();
+void Http2Connection::fail(const char* details, bool protocol) {
+  if (protocol) config_->stats->cx_protocol_error.inc();
   for (HttpStream* stream = streams_.first(); stream != nullptr; stream = streams_.next(*stream))
     stream->onPeerReset(details, ResponseFlag::kDownstreamProtocolError);
   finish(true);
@@ -127,7 +127,7 @@ void Http2Connection::onFlushed() noexcept {
   });
   // nghttp2 ended the session on its own account; its GOAWAY is out by now.
   if (!finished_ && codec_.failed()) {
-    fail("http2.protocol_error");
+    fail("http2.protocol_error", true);
   } else if (codec_.wantsClose()) {
     finish(false);
   }
@@ -166,18 +166,17 @@ void Http2Connection::onTrailers(codec::Stream& stream, http::HeaderMap& trailer
 void Http2Connection::onAbort(codec::Stream& stream, codec::Abort why,
                               codec::CodecError error) noexcept {
   bool broken = why == codec::Abort::kProtocol;
-  streamOf(stream).onPeerReset(
-      broken ? "http2.violation.of.messaging.rule" : error.details,
-      broken ? ResponseFlag::kDownstreamProtocolError : ResponseFlag::kDownstreamRemoteReset);
+  streamOf(stream).onPeerReset(error.details, broken ? ResponseFlag::kDownstreamProtocolError
+                                                     : ResponseFlag::kDownstreamRemoteReset);
 }
 
 void Http2Connection::streamEnded(HttpStream& stream) {
   static_cast<base::ListLink<StreamsTag>&>(stream).unlink();
+  codec_.detach(stream);
   if (closed_) {
     if (streams_.empty()) event::Worker::current().bury(*this);
     return;
   }
-  codec_.detach(stream);
   connection_->markDirty();
   if (!streams_.empty()) return;
   keepalive_.onIdle();

@@ -54,7 +54,8 @@ class Http2Connection final : public HttpConnection,
 
  private:
   void onTimer() override;
-  void fail(const char* details);
+  // `protocol`: counts as a protocol error, floods do not.
+  void fail(const char* details, bool protocol);
   void watchHead();
   // Nothing more is served here: what is pending leaves, then the connection closes.
   void finish(bool linger);

@@ -113,7 +113,10 @@ void HttpStream::onHead(bool end) {
 void HttpStream::refuse(const Refusal& refusal, bool end) {
   bool connect = head_.method_id == http::Method::kConnect;
   if (refusal.status == 403 || refusal.status == 400 || connect) connection_.endAfter(*this);
-  if (connect) info_.setFlag(ResponseFlag::kNoRouteFound);
+  if (connect) {
+    info_.setFlag(ResponseFlag::kNoRouteFound);
+    config_.stats->no_route.inc();
+  }
   if (refusal.status == 403) {
     config_.stats->rq_ws_on_non_ws_route.inc();
     // The route is named although no filter runs.
@@ -126,8 +129,18 @@ void HttpStream::refuse(const Refusal& refusal, bool end) {
   std::span<const sdk::HeaderToAdd> headers;
   if (!refusal.location.empty()) headers = {&location, 1};
   if (refusal.malformed) {
-    info_.setFlag(ResponseFlag::kDownstreamProtocolError);
+    bool http2 = head_.version == http::Version::kHttp2;
     forgetHead();
+    if (http2) {
+      // As Envoy: what HTTP/1 answers with 400 resets the stream.
+      head_.version = http::Version::kHttp2;
+      peer_reset_ = true;
+      info_.setFlag(ResponseFlag::kDownstreamRemoteReset);
+      info_.details = "http2.unexpected_underscore";
+      engine_->abort(codec::Abort::kInternal);
+      return;
+    }
+    info_.setFlag(ResponseFlag::kDownstreamProtocolError);
   }
   engine_->refuse({.status = refusal.status,
                    .body = refusal.body,
@@ -172,6 +185,10 @@ void HttpStream::fail(uint16_t status, std::string_view body, std::string_view d
 
 void HttpStream::onPeerReset(std::string_view details, ResponseFlag flag) {
   peer_reset_ = true;
+  if (!head_seen_) {
+    forgetHead();
+    info_.version = head_.version = http::Version::kHttp2;
+  }
   info_.setFlag(flag);
   info_.details = details;
   engine_->downstreamGone();

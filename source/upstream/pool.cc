@@ -301,6 +301,7 @@ void HttpConnection::onInterim(codec::Stream& stream, http::ResponseHead& head) 
 void HttpConnection::onResponseHead(codec::Stream& stream, http::ResponseHead& head,
                                     bool end) noexcept {
   UpstreamRequest& request = requestOf(stream);
+  if (!head.keep_alive) pool_.cluster().stats().upstream_cx_close_notify.inc();
   request.response_ended_ = end;
   request.onHead(head, end);
   if (end && http2_ != nullptr && request.connection_ == this) requestEnded(request);
@@ -333,8 +334,7 @@ void HttpConnection::onAbort(codec::Stream& stream, codec::Abort why,
   bool ended = request.response_ended_;
   release(request);
   ClusterStats& stats = pool_.cluster().stats();
-  if (why == codec::Abort::kPeerReset || why == codec::Abort::kPeerRefused)
-    stats.upstream_rq_rx_reset.inc();
+  if (why == codec::Abort::kPeerReset) stats.upstream_rq_rx_reset.inc();
   if (why == codec::Abort::kProtocol && http2_ == nullptr) stats.upstream_cx_protocol_error.inc();
   if (!ended) request.onReset(why, error);
   if (http2_ == nullptr) {

@@ -18,6 +18,8 @@ import threading
 import time
 import urllib.parse
 
+import http2
+
 DEADLINE = 10.0  # seconds that any single wait may take
 
 LOG_FORMAT = (
@@ -52,6 +54,7 @@ class Group:
     router: str = ""  # fields of the router
     log_format: str = LOG_FORMAT
     stats: tuple = ()  # regular expressions of names
+    origin_http2: bool = False  # the origin speaks HTTP/2; what it does then is written in http2.py
 
 
 def get(path="/", host="test", extra=""):
@@ -69,6 +72,14 @@ DEFAULT_HOSTS = """
   - name: everything
     match: {prefix: /}
     route: {cluster: origin}
+"""
+
+
+HTTP2_CLUSTER = """
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    explicit_http_config: {http2_protocol_options: {}}
 """
 
 
@@ -111,6 +122,7 @@ static_resources:
     type: STATIC
     connect_timeout: 2s
 """
+        + indent(HTTP2_CLUSTER if group.origin_http2 else "", 4)
         + indent(group.cluster, 4)
         + """    load_assignment:
       cluster_name: origin
@@ -286,6 +298,22 @@ class Reader:
 
 
 def play(case, port, origin, out):
+    if isinstance(case, http2.H2Case):
+        http2.play(case, port, origin, out, DEADLINE)
+    else:
+        play_http1(case, port, origin, out)
+    with origin.changed:
+        for seen in origin.seen:
+            if isinstance(seen, http2.Stream):
+                out.append(("origin", "\n".join(seen.text()).encode("latin-1")))
+                continue
+            if b"transfer-encoding: chunked" in seen.lower():
+                at = seen.index(b"\r\n\r\n") + 4
+                seen = seen[:at] + join_chunks(seen[at:])
+            out.append(("origin", seen))
+
+
+def play_http1(case, port, origin, out):
     origin.start_case(case.origin)
     connection = socket.create_connection(("127.0.0.1", port))
     connection.settimeout(DEADLINE)
@@ -327,12 +355,6 @@ def play(case, port, origin, out):
             except OSError:
                 pass  # it answered before it had read everything
     connection.close()
-    with origin.changed:
-        for text in origin.seen:
-            if b"transfer-encoding: chunked" in text.lower():
-                at = text.index(b"\r\n\r\n") + 4
-                text = text[:at] + join_chunks(text[at:])
-            out.append(("origin", text))
 
 
 def join_chunks(body):
@@ -456,7 +478,7 @@ def start(binary, group, origin, folder):
 
 def run_group(binary, group):
     """The transcript: {section: text}. Sections are "case NAME", "access log" and "stats"."""
-    origin = Origin()
+    origin = http2.Origin() if group.origin_http2 else Origin()
     sections = {}
     with tempfile.TemporaryDirectory() as folder:
         proxy = start(binary, group, origin, folder)

@@ -162,6 +162,7 @@ Ingest ClientCodec::readHead(buffer::Buffer& in, CodecEvents& events, bool* comp
                   (head.version == http::Version::kHttp10
                        ? facts.connection_keep_alive && !facts.connection_close
                        : !facts.connection_close);
+    head.keep_alive = !facts.connection_close;
     head_read_ = true;
     *complete = true;
     body_.start(framing);

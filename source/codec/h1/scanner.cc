@@ -167,6 +167,8 @@ ScanError parseRequest(std::string_view section, uint32_t max_fields, http::Requ
     return ScanError::kBadLine;
   if (second == line.npos) return ScanError::kBadVersion;  // HTTP/0.9
   std::string_view version = line.substr(second + 1);
+  // An HTTP/2 client's preface is no request of whatever version.
+  if (line == "PRI * HTTP/2.0") return ScanError::kBadLine;
   if (!versionOf(version, &head.version))
     return version.starts_with("HTTP/") ? ScanError::kBadVersion : ScanError::kBadLine;
   head.setMethod(method);

@@ -20,6 +20,7 @@ Stats::Stats(stats::Scope& s)
       tx_reset(s.counter("tx_reset")),
       rx_messaging_error(s.counter("rx_messaging_error")),
       header_overflow(s.counter("header_overflow")),
+      header_list_size_too_large(s.counter("header_list_size_too_large")),
       trailers(s.counter("trailers")),
       goaway_sent(s.counter("goaway_sent")),
       inbound_empty_frames_flood(s.counter("inbound_empty_frames_flood")),
@@ -91,6 +92,9 @@ ErrorCode codeOf(Abort why) {
     case Abort::kProtocol:
       return ErrorCode::kProtocol;
     case Abort::kInternal:
+      return ErrorCode::kInternal;
+    case Abort::kConnectionLost:
+    case Abort::kConnectionReset:
       return ErrorCode::kInternal;
     case Abort::kOverload:
       return ErrorCode::kEnhanceYourCalm;
@@ -207,9 +211,12 @@ struct Callbacks {
     if (stream == nullptr || stream->user == nullptr || stream->bad_head) return 0;
     H2Codec& codec = self(user);
     stream->head_bytes += static_cast<uint32_t>(name_length + value_length);
-    if (stream->head_bytes > codec.options_.max_head_bytes ||
-        ++stream->fields > codec.options_.max_fields + 5) {
-      codec.options_.stats->header_overflow.inc();
+    bool too_many = ++stream->fields > codec.options_.max_fields;
+    if (too_many || stream->head_bytes > codec.options_.max_head_bytes) {
+      (too_many ? codec.options_.stats->header_overflow
+                : codec.options_.stats->header_list_size_too_large)
+          .inc();
+      stream->details = too_many ? "http2.too_many_headers" : "http2.header_list_size_too_large";
       stream->bad_head = true;
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
@@ -322,15 +329,18 @@ struct Callbacks {
     return 0;
   }
 
-  static int invalidFrame(nghttp2_session*, const nghttp2_frame*, int error, void* user) {
+  static int invalidFrame(nghttp2_session* session, const nghttp2_frame* frame, int error,
+                          void* user) {
     H2Codec& codec = self(user);
     if (error == NGHTTP2_ERR_HTTP_HEADER || error == NGHTTP2_ERR_HTTP_MESSAGING) {
       codec.options_.stats->rx_messaging_error.inc();
+      const char* details = error == NGHTTP2_ERR_HTTP_HEADER ? "http2.invalid.header.field"
+                                                             : "http2.violation.of.messaging.rule";
+      CodecStream* stream = find(session, frame->hd.stream_id);
+      if (stream != nullptr && stream->details == nullptr) stream->details = details;
       if (!codec.options_.stream_error_on_invalid_message) {
         codec.error_ = ErrorCode::kProtocol;
-        codec.error_details_ = error == NGHTTP2_ERR_HTTP_HEADER
-                                   ? "http2.invalid.header.field"
-                                   : "http2.violation.of.messaging.rule";
+        codec.error_details_ = details;
       }
     }
     return 0;
@@ -375,6 +385,10 @@ struct Callbacks {
                           uint32_t* flags, nghttp2_data_source* source, void*) {
     auto* stream = static_cast<CodecStream*>(source->ptr);
     size_t n = std::min(length, stream->out.length());
+    if (n == 0 && stream->reset_when_sent) {
+      stream->codec->submitReset(*stream, stream->reset_code);
+      return NGHTTP2_ERR_DEFERRED;
+    }
     if (n == 0 && !stream->end_queued) {
       stream->deferred = true;
       return NGHTTP2_ERR_DEFERRED;
@@ -465,7 +479,6 @@ H2Codec::H2Codec(Role role, const Options& options, uint32_t lane)
 H2Codec::~H2Codec() {
   while (!streams_.empty()) {
     CodecStream& stream = streams_.front();
-    if (stream.user != nullptr) stream.user->codec_half = nullptr;
     options_.stats->streams_active.add(-1);
     delete &stream;
   }
@@ -477,7 +490,8 @@ Ingest H2Codec::fail(ErrorCode code, const char* details) {
     failed_ = true;
     nghttp2_session_terminate_session(session_, static_cast<uint32_t>(code));
   }
-  return {Ingest::kFatal, {0, details}};
+  bool flood = code == ErrorCode::kEnhanceYourCalm;
+  return {Ingest::kFatal, {flood ? kFlood : uint16_t{0}, details}};
 }
 
 FrameGuard::Open H2Codec::stateOf(uint32_t id) {
@@ -637,6 +651,8 @@ void H2Codec::closeStream(CodecStream& stream, uint32_t error) {
   options_.stats->streams_active.add(-1);
   --open_;
   bool peer_done = stream.peer_done;
+  bool bad_head = stream.bad_head;
+  const char* details = stream.details;
   delete &stream;
   if (premature && error_ == ErrorCode::kNoError) {
     error_ = guard_.premature();
@@ -645,8 +661,10 @@ void H2Codec::closeStream(CodecStream& stream, uint32_t error) {
   // A client has its answer: what the server does not want of the request is no matter any more.
   if (user == nullptr || complete || (role_ == Role::kClient && peer_done)) return;
   // Closed while we write and not by our user: nghttp2 gave up a broken message or connection.
-  bool broken = out_ != nullptr && !ours;
-  events_->onAbort(*user, broken ? Abort::kProtocol : abortOf(error), {400, "http2.remote_reset"});
+  bool broken = out_ != nullptr && !ours && !bad_head;
+  if (details == nullptr)
+    details = broken ? "http2.violation.of.messaging.rule" : "http2.remote_reset";
+  events_->onAbort(*user, broken ? Abort::kProtocol : abortOf(error), {400, details});
 }
 
 void H2Codec::added(CodecStream& stream) {
@@ -681,12 +699,11 @@ nghttp2_data_provider providerOf(CodecStream& stream) {
 
 void H2Codec::sendRequestHead(Stream& user, const http::RequestHead& head, bool end) noexcept {
   Fields fields;
-  fields.add(":method", head.method);
-  if (head.method_id != http::Method::kConnect) {
-    fields.add(":scheme", head.scheme.empty() ? std::string_view("http") : head.scheme);
-    fields.add(":path", head.path);
-  }
+  bool connect = head.method_id == http::Method::kConnect;
   fields.add(":authority", head.authority);
+  if (!connect) fields.add(":path", head.path);
+  fields.add(":method", head.method);
+  if (!connect) fields.add(":scheme", head.scheme.empty() ? std::string_view("http") : head.scheme);
   fields.add(head.headers);
   auto* stream = new CodecStream();
   stream->user = &user;
@@ -729,6 +746,7 @@ void H2Codec::sendResponseHead(Stream& user, const http::ResponseHead& head, boo
   Fields fields;
   fields.add(":status", {digits, static_cast<size_t>(to - digits)});
   fields.add(head.headers);
+  stream->head_sent = true;
   stream->end_queued = end;
   nghttp2_data_provider provider = providerOf(*stream);
   nghttp2_submit_response(session_, stream->id, fields.data(), fields.size(),
@@ -743,10 +761,7 @@ void H2Codec::sendBody(Stream& user, buffer::Buffer& take, bool end) noexcept {
   }
   stream->out.take(take);
   stream->end_queued = end;
-  if (stream->deferred) {
-    stream->deferred = false;
-    nghttp2_session_resume_data(session_, stream->id);
-  }
+  resumeData(*stream);
 }
 
 void H2Codec::sendTrailers(Stream& user, const http::HeaderMap& trailers) noexcept {
@@ -772,7 +787,23 @@ void H2Codec::abort(Stream& user, Abort why) noexcept {
   if (stream == nullptr) return;
   user.codec_half = nullptr;
   stream->user = nullptr;
-  submitReset(*stream, codeOf(why));
+  // What is there of a cut-off answer still reaches the client if it can leave at once.
+  bool partial = role_ == Role::kServer && stream->head_sent && !stream->end_queued;
+  auto window = std::min(nghttp2_session_get_stream_remote_window_size(session_, stream->id),
+                         nghttp2_session_get_remote_window_size(session_));
+  if (partial && window >= 0 && static_cast<size_t>(window) >= stream->out.length()) {
+    stream->reset_when_sent = true;
+    stream->reset_code = codeOf(why);
+    resumeData(*stream);
+  } else {
+    submitReset(*stream, codeOf(why));
+  }
+}
+
+void H2Codec::resumeData(CodecStream& stream) {
+  if (!stream.deferred) return;
+  stream.deferred = false;
+  nghttp2_session_resume_data(session_, stream.id);
 }
 
 void H2Codec::detach(Stream& user) noexcept {

@@ -27,11 +27,13 @@ struct Callbacks;
 // siblings. A peer may always send the initial window (at least 65,535 bytes) of a stream, whatever
 // its credit.
 //
-// A stream's CodecStream lives until nghttp2 closes it; the user's Stream may be gone before
-// (detach()). One thread.
+// A stream's CodecStream lives until nghttp2 closes it, or with the codec; the user's Stream may be
+// gone before (detach()). One thread.
 class H2Codec final : public Codec {
  public:
   enum class Role : uint8_t { kServer, kClient };
+  // CodecError::status of a connection that ends because the peer asks too much.
+  static constexpr uint16_t kFlood = 429;
   // `lane`: bytes that the lane of a stream takes (see Options::stream_window).
   H2Codec(Role role, const Options& options, uint32_t lane);
   ~H2Codec() override;
@@ -79,6 +81,7 @@ class H2Codec final : public Codec {
   void closeStream(CodecStream& stream, uint32_t error);
   std::string withStreamLimit(std::string_view settings) const;
   void submitReset(CodecStream& stream, ErrorCode code);
+  void resumeData(CodecStream& stream);
   // Takes `bytes` off what the streams hold of the connection's window.
   void release(uint64_t bytes);
   void returnConnectionCredit();
@@ -130,13 +133,17 @@ struct CodecStream : base::ListLink<struct StreamTag>,
   uint32_t fields = 0;
   uint16_t cookies = 0;
   uint8_t interims = 0;
-  bool head_done = false;   // the (final) head was delivered
-  bool peer_done = false;   // END_STREAM was received
-  bool end_queued = false;  // the user finished its half
+  ErrorCode reset_code = ErrorCode::kNoError;
+  const char* details = nullptr;  // why it is broken
+  bool head_done = false;         // the (final) head was delivered
+  bool peer_done = false;         // END_STREAM was received
+  bool end_queued = false;        // the user finished its half
   bool end_sent = false;
   bool deferred = false;  // nghttp2 waits for resume_data
   bool reset = false;     // we sent RST_STREAM
   bool reset_after_end = false;
+  bool reset_when_sent = false;  // with reset_code, once `out` is empty
+  bool head_sent = false;
   bool bad_head = false;
 };
 

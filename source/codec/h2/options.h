@@ -11,9 +11,10 @@ namespace gatehouse::codec::h2 {
 // http2.* of a listener's side, cluster.<name>.http2.* of an upstream's, with Envoy's names.
 struct Stats {
   explicit Stats(stats::Scope& scope);
-  stats::Counter rx_reset, tx_reset, rx_messaging_error, header_overflow, trailers, goaway_sent,
-      inbound_empty_frames_flood, inbound_priority_frames_flood, inbound_window_update_frames_flood,
-      outbound_flood, outbound_control_flood, keepalive_timeout, stream_refused_errors;
+  stats::Counter rx_reset, tx_reset, rx_messaging_error, header_overflow,
+      header_list_size_too_large, trailers, goaway_sent, inbound_empty_frames_flood,
+      inbound_priority_frames_flood, inbound_window_update_frames_flood, outbound_flood,
+      outbound_control_flood, keepalive_timeout, stream_refused_errors;
   stats::Gauge streams_active;
 };
 
