@@ -211,8 +211,7 @@ void HttpEngine::passTrailers(Dir dir, size_t from, http::HeaderMap& trailers) {
     if (slot.trailers(filterAt(slot.offset), trailers) == Step::kPause && !stopped()) {
       s.paused = true;
       s.trailers = &trailers;
-      // The trailers have been seen here: on resume they go on with the next filter.
-      s.mode.kind = BodyMode::kSkip;
+      s.trailers_seen = true;
       return;
     }
     if (stopped()) return;
@@ -244,7 +243,8 @@ void HttpEngine::resumeAt(Dir dir, size_t p) {
   if (s.paused) {
     s.trailers = trailers;
   } else {
-    passTrailers(dir, p + 1, *trailers);
+    // Those that came during an earlier pause have not been seen here yet.
+    passTrailers(dir, s.trailers_seen ? p + 1 : p, *trailers);
   }
 }
 

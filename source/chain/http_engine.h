@@ -97,6 +97,7 @@ class HttpEngine final : public event::Task {
     bool resume = false;
     bool holds_head = false;  // kCollect, before the hook ran
     bool end = false;         // the end waits here
+    bool trailers_seen = false;
     http::HeaderMap* trailers = nullptr;
     size_t held = 0;
     buffer::Buffer pending;
