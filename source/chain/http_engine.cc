@@ -101,16 +101,14 @@ void HttpEngine::passHead(Dir dir, size_t from, bool end) {
     }
     if (stopped()) return;
     State& s = state(dir, slot.filter);
-    if (s.mode.kind == BodyMode::kCollect && !end) {
-      s.holds_head = true;
-      return;
-    }
+    // After this head comes no body to collect or stream.
+    if (end) s.mode.kind = BodyMode::kSkip;
     if (step == Step::kPause) {
       s.paused = true;
-      s.holds_head = true;
       s.end = end;
-      return;
     }
+    s.holds_head = s.paused || s.mode.kind == BodyMode::kCollect;
+    if (s.holds_head) return;
   }
   if (dir == Dir::kResponse) headToOwner(end);
 }
