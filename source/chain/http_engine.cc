@@ -229,7 +229,9 @@ void HttpEngine::resumeAt(Dir dir, size_t p) {
   s.trailers = nullptr;
   if (s.holds_head && s.mode.kind != BodyMode::kCollect) {
     s.holds_head = false;
-    bool ends_at_head = end && s.pending.empty() && trailers == nullptr;
+    // One that streams and was told of a body waits for the end of it, even if no byte came.
+    bool streams = s.mode.kind == BodyMode::kStream && slot.body != nullptr;
+    bool ends_at_head = end && s.pending.empty() && trailers == nullptr && !streams;
     passHead(dir, p + 1, ends_at_head);
     if (stopped() || ends_at_head) return;
   }
