@@ -624,15 +624,16 @@ void H2Codec::finishHead(CodecStream& stream, bool end) {
   if (stream.response == nullptr) return;
   http::ResponseHead& head = *stream.response;
   stream.response = nullptr;
-  if (head.status >= 200) {
+  if (head.status >= 200 && head.status < 600) {
     stream.head_done = true;
     events_->onResponseHead(*stream.user, head, end);
-  } else if (head.status == 101 || ++stream.interims > kMaxInterims) {
+  } else if (head.status < 100 || head.status == 101 || head.status >= 600 ||
+             ++stream.interims > kMaxInterims) {
     Stream& user = *stream.user;
     submitReset(stream, ErrorCode::kProtocol);
     stream.user = nullptr;
     user.codec_half = nullptr;
-    events_->onAbort(user, Abort::kProtocol, {502, "http2.bad_interim"});
+    events_->onAbort(user, Abort::kProtocol, {502, "http2.bad_status"});
   } else {
     events_->onInterim(*stream.user, head);
   }
