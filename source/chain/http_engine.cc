@@ -534,6 +534,7 @@ void HttpStream::respondTrailers(http::HeaderMap& trailers) {
   engine_.respondTrailers(index_, trailers);
 }
 void HttpStream::limitLane(Dir dir, uint32_t bytes) { engine_.limitLane(dir, bytes); }
+uint32_t HttpStream::laneLimit(Dir dir) const { return engine_.laneLimit(dir); }
 void HttpStream::setHeld(Dir dir, size_t bytes) { engine_.setHeld(index_, dir, bytes); }
 uint32_t HttpStream::responseRoom() { return engine_.responseRoom(); }
 uint64_t HttpStream::random() const { return engine_.random(); }

@@ -79,6 +79,7 @@ class HttpEngine final : public event::Task {
   void setHeld(uint8_t filter, sdk::Dir dir, size_t bytes);
   uint32_t responseRoom();
   void limitLane(sdk::Dir dir, uint32_t bytes);
+  uint32_t laneLimit(sdk::Dir dir) const { return limits_[static_cast<size_t>(dir)]; }
   bool requestComplete() const { return request_ended_; }
   uint64_t random() const { return random_; }
 

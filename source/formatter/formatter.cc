@@ -206,20 +206,19 @@ constexpr Operator kOperators[] = {
      false, Operator::kNone},
     {"RESPONSE_FLAGS",
      [](const Step&, const LogEntry& e, std::string& out) {
-       appendFlags(e.info.flags, out);
+       appendFlags(e.info, out);
        return e.info.flags != 0;
      },
      false, Operator::kNone},
     {"RESPONSE_FLAGS_LONG",
      [](const Step&, const LogEntry& e, std::string& out) {
-       bool any = false;
-       for (size_t i = 0; i < std::size(kFlags); ++i) {
-         if (!((e.info.flags >> i) & 1)) continue;
-         if (any) out += ',';
-         out += kFlags[i].long_name;
-         any = true;
+       for (int at = 0; at < 64; at += 8) {
+         uint64_t flag = e.info.flag_order >> at & 0xff;
+         if (flag == 0) break;
+         if (at != 0) out += ',';
+         out += kFlags[flag - 1].long_name;
        }
-       return any;
+       return e.info.flags != 0;
      },
      false, Operator::kNone},
     {"BYTES_RECEIVED",
@@ -407,13 +406,12 @@ absl::StatusOr<Step> compileOperator(std::string_view text) {
 
 }  // namespace
 
-void appendFlags(uint64_t flags, std::string& out) {
-  bool first = true;
-  for (size_t i = 0; flags != 0 && i < std::size(kFlags); ++i) {
-    if (!((flags >> i) & 1)) continue;
-    if (!first) out += ',';
-    out += kFlags[i].name;
-    first = false;
+void appendFlags(const sdk::StreamInfo& info, std::string& out) {
+  for (int at = 0; at < 64; at += 8) {
+    uint64_t flag = info.flag_order >> at & 0xff;
+    if (flag == 0) break;
+    if (at != 0) out += ',';
+    out += kFlags[flag - 1].name;
   }
 }
 

@@ -67,7 +67,7 @@ class JsonFormatter {
 };
 
 // Short names of the flags set, comma separated ("UF,URX").
-void appendFlags(uint64_t flags, std::string& out);
+void appendFlags(const sdk::StreamInfo& info, std::string& out);
 // Nullopt-like: -1 for a name that is no flag.
 int flagByName(std::string_view short_name);
 void appendJsonString(std::string_view text, std::string& out);

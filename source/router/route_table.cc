@@ -22,6 +22,7 @@
 #include "source/router/header_rules.h"
 #include "source/router/matchers.h"
 #include "source/router/path_index.h"
+#include "source/router/retry_policy.h"
 
 namespace gatehouse::router {
 
@@ -201,6 +202,13 @@ class Route final : public RouteEntry {
   void setNotFoundStatus(uint16_t status) { cluster_not_found_status_ = status; }
   void setTimeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
   void setIdleTimeout(std::chrono::milliseconds timeout) { idle_timeout_ = timeout; }
+  void setRetryPolicy(std::shared_ptr<const RetryPolicy> policy) {
+    retry_policy_ = std::move(policy);
+  }
+  void setTellAttempts(bool upstream, bool downstream) {
+    tell_attempt_upstream_ = upstream;
+    tell_attempt_downstream_ = downstream;
+  }
   void setAutoHostRewrite(bool on) { auto_host_rewrite_ = on; }
   void setDirect(uint16_t status, std::string body) {
     direct_status_ = status;
@@ -291,6 +299,9 @@ struct VirtualHost {
   std::vector<std::unique_ptr<Route>> routes;
   PathIndex index;
   std::unique_ptr<Route> tls_redirect;
+  std::shared_ptr<const RetryPolicy> retry_policy;  // of routes without their own
+  bool tell_attempt_upstream = false;
+  bool tell_attempt_downstream = false;
 };
 
 class Table final : public RouteTable {
@@ -425,6 +436,13 @@ class Compiler {
     host.parts.level = *std::move(level);
     auto configs = mergeConfigs(above, config.typed_per_filter_config(), path + ".");
     if (!configs.ok()) return configs.status();
+    host.tell_attempt_upstream = config.include_request_attempt_count();
+    host.tell_attempt_downstream = config.include_attempt_count_in_response();
+    if (config.has_retry_policy()) {
+      auto policy = RetryPolicy::compile(config.retry_policy());
+      if (!policy.ok()) return below(path + ".retry_policy", policy.status());
+      host.retry_policy = *std::move(policy);
+    }
     for (int i = 0; i < config.routes_size(); ++i) {
       absl::Status status =
           route(config.routes(i), path + ".routes[" + std::to_string(i) + "]", host, *configs);
@@ -473,6 +491,8 @@ class Compiler {
     route->host_parts = &host.parts;
     route->table_parts = &table_->parts_;
     route->setVirtualHostName(host.parts.name);
+    route->setRetryPolicy(host.retry_policy);
+    route->setTellAttempts(host.tell_attempt_upstream, host.tell_attempt_downstream);
     route->configs = std::move(configs);
     route->config_owners = std::exchange(owners_, {});
     route->publishConfigs();
@@ -621,6 +641,11 @@ class Compiler {
         break;
     }
     route.append_x_forwarded_host = config.append_x_forwarded_host();
+    if (config.has_retry_policy()) {
+      auto policy = RetryPolicy::compile(config.retry_policy());
+      if (!policy.ok()) return below(path + ".retry_policy", policy.status());
+      route.setRetryPolicy(*std::move(policy));
+    }
     if (config.has_timeout()) route.setTimeout(millis(config.timeout()));
     if (config.has_idle_timeout()) route.setIdleTimeout(millis(config.idle_timeout()));
     return absl::OkStatus();

@@ -20,6 +20,7 @@ class RouteConfiguration;
 namespace gatehouse::router {
 
 class RouteTable;
+class RetryPolicy;
 
 // One compiled route with everything above it (virtual host, table) merged in. Immutable; pinned
 // with its table.
@@ -49,6 +50,10 @@ class RouteEntry {
   virtual void finalizeRequest(http::RequestHead& head, sdk::StreamInfo& info,
                                std::string_view upstream_host, uint64_t random,
                                bool tell_original) const = 0;
+  // Null: failed attempts are not repeated.
+  const RetryPolicy* retryPolicy() const { return retry_policy_.get(); }
+  bool tellAttemptUpstream() const { return tell_attempt_upstream_; }
+  bool tellAttemptDownstream() const { return tell_attempt_downstream_; }
   bool autoHostRewrite() const { return auto_host_rewrite_; }
   // Applies the response header rules of all levels. Also for redirects and direct responses.
   virtual void finalizeResponse(http::ResponseHead& head, const http::RequestHead& request,
@@ -63,6 +68,9 @@ class RouteEntry {
  protected:
   Kind kind_ = Kind::kForward;
   bool auto_host_rewrite_ = false;
+  bool tell_attempt_upstream_ = false;
+  bool tell_attempt_downstream_ = false;
+  std::shared_ptr<const RetryPolicy> retry_policy_;
   uint16_t cluster_not_found_status_ = 503;
   uint16_t direct_status_ = 0;
   std::chrono::milliseconds timeout_{15000};

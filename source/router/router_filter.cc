@@ -1,8 +1,11 @@
+#include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <optional>
 
 #include "api/envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "source/config/registry.h"
+#include "source/router/retry_policy.h"
 #include "source/router/route_table.h"
 #include "source/sdk/factory.h"
 #include "source/upstream/cluster_manager.h"
@@ -59,7 +62,12 @@ const ResetWords& wordsOf(codec::Abort why) {
 
 // Ends every HTTP filter chain: answers redirects and direct responses, or sends the request to a
 // host of the route's cluster and brings the answer back. One per stream; the upstream request is
-// the object itself. Pool and codec keep no pointer once cancel() ran.
+// the object itself, started anew for each attempt. Pool and codec keep no pointer once cancel()
+// ran.
+//
+// While the route may retry, the request's body is kept (shared, not copied) up to the lane's
+// limit; past it, or once a response head went on, there is no further attempt. Attempts differ
+// only in their host and in x-envoy-attempt-count.
 class RouterFilter final : public upstream::UpstreamRequest {
  public:
   RouterFilter(const RouterConfig& config, sdk::HttpStream& stream)
@@ -104,6 +112,7 @@ class RouterFilter final : public upstream::UpstreamRequest {
 
   Step requestBody(sdk::BodyIo& io) noexcept {
     end_seen_ = io.last();
+    keep(io.in());
     if (attached()) {
       sendBody(io.in(), end_seen_);
     } else {
@@ -147,11 +156,13 @@ class RouterFilter final : public upstream::UpstreamRequest {
 
   void onPoolFailure(PoolFailure why, std::string_view reason) noexcept override {
     sdk::StreamInfo& info = stream_.info();
-    timeout_.cancel();
     if (host() != nullptr) {
       info.upstream_known = true;
       info.upstream_remote = host()->address;
     }
+    if (tryAgain(why == PoolFailure::kOverflow ? AttemptFailure::kOverflow
+                                               : AttemptFailure::kConnect))
+      return;
     if (why == PoolFailure::kOverflow) {
       info.setFlag(ResponseFlag::kUpstreamOverflow);
       sdk::HeaderToAdd header{"x-envoy-overloaded", "true"};
@@ -188,6 +199,9 @@ class RouterFilter final : public upstream::UpstreamRequest {
     sdk::StreamInfo& info = stream_.info();
     event::MonoTime now = event::Worker::current().now();
     info.upstream_first_received = now;
+    if (retry_ != nullptr && retryAnswer(head)) return;
+    per_try_.cancel();
+    endRetry();
     info.details = "via_upstream";
     info.response_code = head.status;
     cluster_->countCode(head.status);
@@ -198,7 +212,11 @@ class RouterFilter final : public upstream::UpstreamRequest {
       auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now - sent_at_).count();
       head.headers.set(HeaderId::kXEnvoyUpstreamServiceTime, number(static_cast<uint64_t>(millis)));
     }
+    if (route_->tellAttemptDownstream())
+      head.headers.set(HeaderId::kXEnvoyAttemptCount, number(info.attempts));
     route_->finalizeResponse(head, stream_.request(), info, random());
+    keep_ = false;
+    kept_.clear();
     response_started_ = true;
     if (end) responseEnded();
     stream_.respondHead(head, end);
@@ -215,8 +233,11 @@ class RouterFilter final : public upstream::UpstreamRequest {
   }
 
   void onReset(codec::Abort why, codec::CodecError) noexcept override {
-    timeout_.cancel();
     sdk::StreamInfo& info = stream_.info();
+    if (!response_started_ && tryAgain(why == codec::Abort::kPeerRefused ? AttemptFailure::kRefused
+                                                                         : AttemptFailure::kReset))
+      return;
+    timeout_.cancel();
     const ResetWords& words = wordsOf(why);
     info.setFlag(words.flag);
     if (response_started_) {
@@ -255,19 +276,150 @@ class RouterFilter final : public upstream::UpstreamRequest {
     }
     timeout_length_ = route_->timeout();
     readTimeoutHeader(head);
-    if (!config_.suppress_envoy_headers && timeout_length_.count() > 0) {
-      head.headers.set(HeaderId::kXEnvoyExpectedRqTimeoutMs,
-                       number(static_cast<uint64_t>(timeout_length_.count())));
-    }
+    started_at_ = event::Worker::current().now();
+    retry_ = route_->retryPolicy();
+    if (retry_ != nullptr && !retry_->appliesTo(head)) retry_ = nullptr;
+    tellTimeout(head);
+    workers_cluster_ = cluster;
     route_->finalizeRequest(head, info, pool->host().hostname, random(),
                             !config_.suppress_envoy_headers);
-    ++info.attempts;
-    sent_at_ = event::Worker::current().now();
+    if (retry_ != nullptr) {
+      retries_left_ = retry_->attempts();
+      keep_ = retries_left_ != 0;
+    }
     end_seen_ = end;
     if (!end) stream_.body(Dir::kRequest, {.kind = sdk::BodyMode::kStream});
-    pool->start(*this);
+    attempt(*pool);
     if (end) requestSent();
     return Step::kContinue;
+  }
+
+  void attempt(upstream::HostPool& pool) {
+    sdk::StreamInfo& info = stream_.info();
+    ++info.attempts;
+    sent_at_ = event::Worker::current().now();
+    if (route_->tellAttemptUpstream())
+      stream_.request().headers.set(HeaderId::kXEnvoyAttemptCount, number(info.attempts));
+    if (retry_ != nullptr && retry_->perTryTimeout().count() != 0 && end_seen_) armPerTry();
+    pool.start(*this);
+  }
+
+  // How long the upstream may take: what is left of the route's timeout, or one attempt's.
+  void tellTimeout(http::RequestHead& head) {
+    if (config_.suppress_envoy_headers) return;
+    auto left = timeout_length_;
+    if (left.count() > 0) {
+      left -= std::chrono::duration_cast<std::chrono::milliseconds>(event::Worker::current().now() -
+                                                                    started_at_);
+      left = std::max(left, std::chrono::milliseconds(1));
+    }
+    auto one = retry_ == nullptr ? std::chrono::milliseconds(0) : retry_->perTryTimeout();
+    if (one.count() > 0 && (left.count() == 0 || one < left)) left = one;
+    if (left.count() == 0) return;
+    head.headers.set(HeaderId::kXEnvoyExpectedRqTimeoutMs,
+                     number(static_cast<uint64_t>(left.count())));
+  }
+
+  // The next attempt, after its pause.
+  void again() {
+    tellTimeout(stream_.request());
+    upstream::HostPool* pool = workers_cluster_->pick();
+    waiting_body_.clear();
+    waiting_body_.share(kept_);
+    attempt(*pool);
+    noteHeld();
+  }
+
+  void keep(const buffer::Buffer& bytes) {
+    if (!keep_) return;
+    if (kept_.length() + bytes.length() > stream_.laneLimit(Dir::kRequest)) {
+      keep_ = false;
+      kept_.clear();
+      return;
+    }
+    kept_.share(bytes);
+  }
+
+  void armPerTry() {
+    per_try_.arm(
+        retry_->perTryTimeout(),
+        [](void* self) noexcept { static_cast<RouterFilter*>(self)->onPerTryTimeout(); }, this);
+  }
+
+  void onPerTryTimeout() {
+    if (response_started_) return;
+    cluster_->stats().upstream_rq_per_try_timeout.inc();
+    if (host() != nullptr) const_cast<upstream::Host*>(host())->stats.rq_timeout.inc();
+    cancel();
+    if (tryAgain(AttemptFailure::kPerTryTimeout)) return;
+    timeout_.cancel();
+    stream_.info().setFlag(ResponseFlag::kUpstreamRequestTimeout);
+    cluster_->countCode(504);
+    stream_.reply(
+        {.status = 504, .body = "upstream request timeout", .details = "upstream_per_try_timeout"});
+  }
+
+  bool tryAgain(AttemptFailure failure) {
+    if (retry_ == nullptr) return false;
+    bool sent = stream_.info().upstream_known && failure != AttemptFailure::kConnect;
+    if (!mayRetry(retry_->retries(failure, sent))) return false;
+    if (host() != nullptr && failure != AttemptFailure::kConnect)
+      const_cast<upstream::Host*>(host())->stats.rq_error.inc();
+    schedule(std::nullopt);
+    return true;
+  }
+
+  // An answer that is worth another attempt is dropped.
+  bool retryAnswer(http::ResponseHead& head) {
+    if (!mayRetry(retry_->retries(head))) return false;
+    cluster_->countRetriedCode(head.status);
+    auto& host_stats = const_cast<upstream::Host*>(host())->stats;
+    (head.status < 500 ? host_stats.rq_success : host_stats.rq_error).inc();
+    auto asked = retry_->askedBackOff(head, event::Worker::current().wallMicros() / 1'000'000);
+    cancel();
+    schedule(asked);
+    return true;
+  }
+
+  // `wanted`: the policy would. Counts and flags why not.
+  bool mayRetry(bool wanted) {
+    upstream::ClusterStats& stats = cluster_->stats();
+    if (retrying_ && !wanted) stats.upstream_rq_retry_success.inc();
+    endRetry();
+    if (!wanted) return false;
+    if (retries_left_ == 0) {
+      stats.upstream_rq_retry_limit_exceeded.inc();
+      stream_.info().setFlag(ResponseFlag::kUpstreamRetryLimitExceeded);
+      return false;
+    }
+    if (!keep_) return false;
+    if (!cluster_->beginRetry(event::Worker::current().index())) {
+      stats.upstream_rq_retry_overflow.inc();
+      stream_.info().setFlag(ResponseFlag::kUpstreamOverflow);
+      return false;
+    }
+    --retries_left_;
+    retrying_ = true;
+    return true;
+  }
+
+  void endRetry() {
+    if (!retrying_) return;
+    retrying_ = false;
+    cluster_->endRetry(event::Worker::current().index());
+  }
+
+  void schedule(std::optional<std::chrono::milliseconds> asked) {
+    upstream::ClusterStats& stats = cluster_->stats();
+    stats.upstream_rq_retry.inc();
+    (asked ? stats.upstream_rq_retry_backoff_ratelimited
+           : stats.upstream_rq_retry_backoff_exponential)
+        .inc();
+    per_try_.cancel();
+    uint32_t n = retry_->attempts() - retries_left_;
+    back_off_.arm(
+        asked ? *asked : retry_->backOff(n, random() >> (n % 32)),
+        [](void* self) noexcept { static_cast<RouterFilter*>(self)->again(); }, this);
   }
 
   void readTimeoutHeader(http::RequestHead& head) {
@@ -285,6 +437,9 @@ class RouterFilter final : public upstream::UpstreamRequest {
   // The request is complete: the route's timeout runs from here.
   void requestSent() {
     stream_.info().upstream_last_sent = event::Worker::current().now();
+    if (retry_ != nullptr && retry_->perTryTimeout().count() != 0 && !per_try_.armed() &&
+        !back_off_.armed() && !response_started_)
+      armPerTry();
     if (timeout_length_.count() == 0 || response_ended_here_ || cluster_ == nullptr) return;
     timeout_.arm(
         timeout_length_, [](void* self) noexcept { static_cast<RouterFilter*>(self)->onTimeout(); },
@@ -293,6 +448,9 @@ class RouterFilter final : public upstream::UpstreamRequest {
 
   void onTimeout() {
     sdk::StreamInfo& info = stream_.info();
+    per_try_.cancel();
+    back_off_.cancel();
+    endRetry();
     cluster_->stats().upstream_rq_timeout.inc();
     if (host() != nullptr) const_cast<upstream::Host*>(host())->stats.rq_timeout.inc();
     info.setFlag(ResponseFlag::kUpstreamRequestTimeout);
@@ -310,10 +468,15 @@ class RouterFilter final : public upstream::UpstreamRequest {
   void fail(uint16_t status, std::string_view reason, std::string_view details,
             std::span<const sdk::HeaderToAdd> headers = {}) {
     constexpr std::string_view kWords =
-        "upstream connect error or disconnect/reset before headers. reset reason: ";
+        "upstream connect error or disconnect/reset before headers. ";
+    timeout_.cancel();
+    per_try_.cancel();
     cluster_->countCode(status);
-    char text[128];
+    char text[160];
     size_t n = kWords.copy(text, sizeof(text));
+    if (stream_.info().attempts > 1)
+      n += std::string_view("retried and the latest ").copy(text + n, sizeof(text) - n);
+    n += std::string_view("reset reason: ").copy(text + n, sizeof(text) - n);
     n += reason.copy(text + n, sizeof(text) - n);
     stream_.reply({.status = status, .body = {text, n}, .details = details, .headers = headers});
   }
@@ -329,8 +492,13 @@ class RouterFilter final : public upstream::UpstreamRequest {
 
   void cancelAttempt() {
     timeout_.cancel();
+    per_try_.cancel();
+    back_off_.cancel();
     cancel();
+    endRetry();
     waiting_body_.clear();
+    kept_.clear();
+    keep_ = false;
   }
 
   void noteHeld() { stream_.setHeld(Dir::kRequest, waiting_body_.length() + queued()); }
@@ -348,12 +516,21 @@ class RouterFilter final : public upstream::UpstreamRequest {
   sdk::HttpStream& stream_;
   const RouteEntry* route_ = nullptr;
   upstream::Cluster* cluster_ = nullptr;
-  event::MonoTime sent_at_{};
+  event::MonoTime started_at_{};
+  event::MonoTime sent_at_{};  // the attempt
   std::chrono::milliseconds timeout_length_{0};
   event::Timer timeout_;
-  buffer::Buffer waiting_body_;
+  event::Timer per_try_;
+  event::Timer back_off_;
+  upstream::WorkerCluster* workers_cluster_ = nullptr;
+  const RetryPolicy* retry_ = nullptr;  // null: this request is not tried again
+  uint32_t retries_left_ = 0;
+  buffer::Buffer kept_;          // the body so far, while keep_
+  buffer::Buffer waiting_body_;  // not yet given to the attempt
   http::HeaderMap* trailers_ = nullptr;
   bool end_seen_ = false;
+  bool keep_ = false;      // another attempt would be complete
+  bool retrying_ = false;  // this attempt is a retry and counts in the cluster's limit
   bool response_started_ = false;
   bool response_ended_here_ = false;
 };

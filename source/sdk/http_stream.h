@@ -120,6 +120,8 @@ class HttpStream {
   void setHeld(Dir dir, size_t bytes);
   // Lowers the limit of that direction's lane, for a sink or source with a limit of its own.
   void limitLane(Dir dir, uint32_t bytes);
+  // Bytes the lane of that direction takes.
+  uint32_t laneLimit(Dir dir) const;
   // Body bytes the response lane can take now.
   uint32_t responseRoom();
 

@@ -73,7 +73,8 @@ struct StreamInfo {
   uint64_t response_body_bytes = 0;
   uint64_t request_header_bytes = 0;
   uint64_t response_header_bytes = 0;
-  uint64_t flags = 0;  // bit per ResponseFlag
+  uint64_t flags = 0;       // bit per ResponseFlag
+  uint64_t flag_order = 0;  // the first eight as they were set, a byte each (flag + 1)
   uint16_t response_code = 0;
   uint16_t attempts = 0;
   http::Version version = http::Version::kHttp11;
@@ -90,7 +91,13 @@ struct StreamInfo {
   net::Address upstream_local;
   std::string_view original_path;  // before rewriting, empty if not rewritten
 
-  void setFlag(ResponseFlag flag) { flags |= uint64_t{1} << static_cast<int>(flag); }
+  void setFlag(ResponseFlag flag) {
+    if (hasFlag(flag)) return;
+    flags |= uint64_t{1} << static_cast<int>(flag);
+    int at = 0;
+    while (at < 64 && (flag_order >> at & 0xff) != 0) at += 8;
+    if (at < 64) flag_order |= (uint64_t{static_cast<uint8_t>(flag)} + 1) << at;
+  }
   bool hasFlag(ResponseFlag flag) const { return (flags >> static_cast<int>(flag)) & 1; }
 };
 

@@ -1,5 +1,6 @@
 #include "source/upstream/cluster.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace gatehouse::upstream {
@@ -33,6 +34,13 @@ ClusterStats::ClusterStats(stats::Scope& s)
       upstream_rq_active_overflow(s.counter("upstream_rq_active_overflow")),
       upstream_rq_pending_failure_eject(s.counter("upstream_rq_pending_failure_eject")),
       upstream_rq_cancelled(s.counter("upstream_rq_cancelled")),
+      upstream_rq_retry(s.counter("upstream_rq_retry")),
+      upstream_rq_retry_success(s.counter("upstream_rq_retry_success")),
+      upstream_rq_retry_overflow(s.counter("upstream_rq_retry_overflow")),
+      upstream_rq_retry_limit_exceeded(s.counter("upstream_rq_retry_limit_exceeded")),
+      upstream_rq_retry_backoff_exponential(s.counter("upstream_rq_retry_backoff_exponential")),
+      upstream_rq_retry_backoff_ratelimited(s.counter("upstream_rq_retry_backoff_ratelimited")),
+      upstream_rq_per_try_timeout(s.counter("upstream_rq_per_try_timeout")),
       upstream_rq_timeout(s.counter("upstream_rq_timeout")),
       upstream_rq_rx_reset(s.counter("upstream_rq_rx_reset")),
       upstream_rq_tx_reset(s.counter("upstream_rq_tx_reset")),
@@ -55,6 +63,7 @@ Cluster::Cluster(ClusterSettings settings, std::vector<std::unique_ptr<Host>> ho
     : connections(settings.max_connections, workers),
       pending(settings.max_pending_requests, workers),
       requests(settings.max_requests, workers),
+      retries_(settings.max_retries, workers),
       settings_(std::move(settings)),
       hosts_(std::move(hosts)),
       scope_(store.scope("cluster." + settings_.stat_name + ".")),
@@ -69,7 +78,39 @@ Cluster::Cluster(ClusterSettings settings, std::vector<std::unique_ptr<Host>> ho
   codes_.reserve(500);
   for (int code = 100; code < 600; ++code) {
     codes_.push_back(scope_->counter("upstream_rq_" + std::to_string(code)));
+    retried_codes_.push_back(scope_->counter("retry.upstream_rq_" + std::to_string(code)));
   }
+  for (int i = 1; i <= 5; ++i)
+    retried_codes_.push_back(scope_->counter("retry.upstream_rq_" + std::to_string(i) + "xx"));
+  retried_codes_.push_back(scope_->counter("retry.upstream_rq_completed"));
+}
+
+bool Cluster::beginRetry(uint32_t worker) {
+  if (!settings_.retry_budget_percent) return retries_.take(worker);
+  // Rare enough for a sum over all workers.
+  auto active = static_cast<double>(stats::StatsStore::read(stats_.upstream_rq_active) +
+                                    stats::StatsStore::read(stats_.upstream_rq_pending_active));
+  auto allowed =
+      std::max<int64_t>(settings_.min_retry_concurrency,
+                        static_cast<int64_t>(active * *settings_.retry_budget_percent / 100.0));
+  if (budgeted_retries_.fetch_add(1, std::memory_order_relaxed) < allowed) return true;
+  budgeted_retries_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+void Cluster::endRetry(uint32_t worker) {
+  if (settings_.retry_budget_percent) {
+    budgeted_retries_.fetch_sub(1, std::memory_order_relaxed);
+  } else {
+    retries_.give(worker);
+  }
+}
+
+void Cluster::countRetriedCode(uint16_t code) {
+  if (code < 100 || code > 599) return;
+  retried_codes_[code - 100].inc();
+  retried_codes_[500 + code / 100 - 1].inc();
+  retried_codes_[505].inc();
 }
 
 void Cluster::countCode(uint16_t code) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -54,8 +55,11 @@ struct ClusterStats {
   stats::Gauge upstream_cx_active;
   stats::Counter upstream_rq_total, upstream_rq_pending_total, upstream_rq_pending_overflow,
       upstream_rq_active_overflow, upstream_rq_pending_failure_eject, upstream_rq_cancelled,
-      upstream_rq_timeout, upstream_rq_rx_reset, upstream_rq_tx_reset, upstream_rq_completed,
-      upstream_rq_1xx, upstream_rq_2xx, upstream_rq_3xx, upstream_rq_4xx, upstream_rq_5xx;
+      upstream_rq_retry, upstream_rq_retry_success, upstream_rq_retry_overflow,
+      upstream_rq_retry_limit_exceeded, upstream_rq_retry_backoff_exponential,
+      upstream_rq_retry_backoff_ratelimited, upstream_rq_per_try_timeout, upstream_rq_timeout,
+      upstream_rq_rx_reset, upstream_rq_tx_reset, upstream_rq_completed, upstream_rq_1xx,
+      upstream_rq_2xx, upstream_rq_3xx, upstream_rq_4xx, upstream_rq_5xx;
   stats::Gauge upstream_rq_active, upstream_rq_pending_active, membership_total, membership_healthy;
   stats::Histogram upstream_rq_time, upstream_cx_connect_ms, upstream_cx_length_ms;
 };
@@ -72,6 +76,11 @@ struct ClusterSettings {
   uint64_t max_connections = 1024;
   uint64_t max_pending_requests = 1024;
   uint64_t max_requests = 1024;
+  uint64_t max_retries = 3;
+  // Set: instead of max_retries so many percent of the requests under way may be retries, at least
+  // min_retry_concurrency.
+  std::optional<double> retry_budget_percent;
+  uint32_t min_retry_concurrency = 3;
   codec::h1::ClientOptions http1;
   // Set: HTTP/2. The statistics it points to belong to the cluster.
   std::optional<codec::h2::Options> http2;
@@ -89,6 +98,11 @@ class Cluster {
   const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
   ClusterStats& stats() { return stats_; }
   stats::Scope& scope() { return *scope_; }
+  // A retry wants to begin; false: the limit or budget is used up. endRetry() gives it back.
+  bool beginRetry(uint32_t worker);
+  void endRetry(uint32_t worker);
+  // Counter retry.upstream_rq_<code> and its class: answers that are tried again.
+  void countRetriedCode(uint16_t code);
   // Counter upstream_rq_<code>; made for all codes at load so that a request makes no name.
   // 100..599.
   void countCode(uint16_t code);
@@ -98,6 +112,8 @@ class Cluster {
   ProcessLimit requests;
 
  private:
+  ProcessLimit retries_;
+  std::atomic<int64_t> budgeted_retries_{0};
   ClusterSettings settings_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::shared_ptr<stats::Scope> scope_;
@@ -105,6 +121,7 @@ class Cluster {
   std::shared_ptr<stats::Scope> http2_scope_;
   std::unique_ptr<codec::h2::Stats> http2_stats_;
   std::vector<stats::Counter> codes_;
+  std::vector<stats::Counter> retried_codes_;  // 100..599, then the classes 1xx..5xx
 };
 
 }  // namespace gatehouse::upstream

@@ -111,6 +111,14 @@ absl::StatusOr<ParsedCluster> parseCluster(const envoy::config::cluster::v3::Clu
       settings.max_connections = thresholds.max_connections().value();
     if (thresholds.has_max_pending_requests())
       settings.max_pending_requests = thresholds.max_pending_requests().value();
+    if (thresholds.has_max_retries()) settings.max_retries = thresholds.max_retries().value();
+    if (thresholds.has_retry_budget()) {
+      const auto& budget = thresholds.retry_budget();
+      settings.retry_budget_percent =
+          budget.has_budget_percent() ? budget.budget_percent().value() : 20.0;
+      if (budget.has_min_retry_concurrency())
+        settings.min_retry_concurrency = budget.min_retry_concurrency().value();
+    }
     if (thresholds.has_max_requests()) settings.max_requests = thresholds.max_requests().value();
   }
   if (config.has_http2_protocol_options()) {

@@ -227,8 +227,12 @@ void HttpConnection::resetByUser(UpstreamRequest& request) {
     close(net::CloseReason::kLocal);
     return;
   }
-  pool_.cluster().stats().upstream_rq_tx_reset.inc();
-  codec_->abort(request, codec::Abort::kCancel);
+  if (complete) {
+    codec_->detach(request);
+  } else {
+    pool_.cluster().stats().upstream_rq_tx_reset.inc();
+    codec_->abort(request, codec::Abort::kCancel);
+  }
   release(request);
   markDirty();
   if (draining_) {

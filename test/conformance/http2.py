@@ -9,6 +9,7 @@ A stream is named by a letter. Steps of a client:
   done(NAME)                 until the answer has ended or the stream was reset
   head(NAME)                 until some head of the answer is there, an interim one included
   "wait"                     until the origin has received a request (or another one)
+  "origin reset"             until the origin saw a reset
   "closed"                   until the proxy closes
 """
 
@@ -181,6 +182,9 @@ def play(case, port, origin, out, deadline):
             if not origin.wait_for(waited):
                 out.append(("client", b"<TIMEOUT: the origin got no request>"))
             continue
+        if step == "origin reset":
+            origin.wait_for_reset()
+            continue
         if step == "closed":
             while client.receive():
                 pass
@@ -242,6 +246,11 @@ class Origin:
         with self.changed:
             return self.changed.wait_for(lambda: len(self.seen) >= requests, 10)
 
+    def wait_for_reset(self):
+        """Until some request of this case was reset."""
+        with self.changed:
+            return self.changed.wait_for(lambda: any("<reset" in line for stream in self.seen for line in stream.lines), 10)
+
     def _accept(self):
         while True:
             connection, _ = self.listener.accept()
@@ -272,6 +281,7 @@ class Origin:
                     elif isinstance(event, h2.events.StreamReset):
                         with self.changed:
                             requests[number].lines.append(f"<reset {int(event.error_code)}>")
+                            self.changed.notify_all()
                 connection.sendall(codec.data_to_send())
         except (OSError, h2.exceptions.ProtocolError):
             pass

@@ -335,6 +335,8 @@ def play_http1(case, port, origin, out):
                 out.append(("client", head + body))
                 if not head[9:10] == b"1":
                     break
+        elif step == "origin reset":
+            origin.wait_for_reset()
         elif step == "end":
             connection.shutdown(socket.SHUT_WR)
         elif step == "reset":
