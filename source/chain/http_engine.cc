@@ -47,7 +47,7 @@ HttpEngine::~HttpEngine() {
 
 void HttpEngine::requestHead(bool end) {
   request_ended_ = end;
-  if (stopped()) return;
+  if (stopped() || replied_) return;
   passHead(Dir::kRequest, 0, end);
 }
 
@@ -332,6 +332,7 @@ void HttpEngine::respondInterim(uint8_t filter, http::ResponseHead& head) {
   if (plan_.hasInterimHooks()) {
     for (size_t i = filter; i-- > 0;) {
       if (auto* hook = plan_.filter(i).type.interim) hook(filterAt(plan_.offset(i)), head);
+      if (stopped()) return;
     }
   }
   owner_.sendInterim(head);
