@@ -50,7 +50,6 @@ void ScriptFilter::check(Dir dir, Hook hook) {
   s.paused = false;
   if (s.trailers != 0 || s.lasts != 0 || s.head_end) error("entered after the end");
   if ((hook == hookOf(dir, 0)) != (s.heads == 0)) error("the head is not first or not alone");
-  if (rig.stopping) error("entered although the stream is about to be answered or aborted");
   if (rig.owner.replies != 0 && dir == Dir::kRequest) error("request hook after a reply");
 }
 
@@ -58,6 +57,8 @@ Step ScriptFilter::enter(Hook hook) {
   Rig& rig = *config_.rig;
   rig.trace += std::string(" ") + static_cast<char>('A' + config_.index) + "." + nameOf(hook);
   if (end) error("entered after onEnd");
+  if (rig.stopping && hook != Hook::kReplaced && hook != Hook::kEnd)
+    error("entered although the stream is about to be answered or aborted");
   auto at = static_cast<size_t>(hook);
   if (at < kFlowHooks) check(at < 3 ? Dir::kRequest : Dir::kResponse, hook);
   int call = calls[at]++;
@@ -146,6 +147,7 @@ void Owner::sending(const char* what) {
   if (complete) rig_.error(std::string(what) + " after the response's end");
   if (resets != 0) rig_.error(std::string(what) + " after the reset");
   if (ends != 0) rig_.error(std::string(what) + " after the stream's end");
+  if (rig_.stopping) rig_.error(std::string(what) + " although something else was decided");
 }
 
 void Owner::sendInterim(http::ResponseHead&) noexcept {
@@ -283,7 +285,7 @@ void Rig::raise(Raise raise) {
     raised = true;
     what_raised = raise;
     on_wire_when_raised = owner.heads != 0;
-    complete_when_raised = owner.complete;
+    complete_when_raised = owner.complete || engine->ended();
   }
   auto reply = [this] {
     engine->reply({.status = kReplyStatus, .body = kReplyBody, .details = "raised"});
