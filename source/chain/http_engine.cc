@@ -351,7 +351,12 @@ void HttpEngine::respondBody(uint8_t filter, buffer::Buffer& bytes, bool end) {
     bytes.clear();
     return;
   }
+  uint64_t all_sent = info_.response_body_bytes + bytes.length();
   passBody(Dir::kResponse, plan_.count() - filter, bytes, end);
+  if (info_.response_body_bytes >= all_sent || stopped()) return;
+  // What a filter keeps or swallows never drains at the client: the source hears of it here.
+  grant_response_ = true;
+  queue();
 }
 
 void HttpEngine::respondTrailers(uint8_t filter, http::HeaderMap& trailers) {
@@ -482,7 +487,9 @@ void HttpEngine::run() noexcept {
       const auto& slots = plan_.slots(dir);
       // The last in line first: what it lets go makes room for those before it.
       for (size_t p = slots.size(); p-- > 0 && !stopped();) {
-        if (state(dir, slots[p].filter).resume) resumeAt(dir, p);
+        if (!state(dir, slots[p].filter).resume) continue;
+        resumeAt(dir, p);
+        (dir == Dir::kRequest ? grant_request_ : grant_response_) = true;
       }
     }
   }
