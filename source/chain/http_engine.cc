@@ -373,6 +373,16 @@ void HttpEngine::setHeld(uint8_t filter, Dir dir, size_t bytes) {
   s.held = bytes;
 }
 
+uint32_t HttpEngine::room(Dir dir, size_t queued) {
+  uint32_t limit = limits_[static_cast<size_t>(dir)];
+  for (size_t i = 0; i < plan_.count(); ++i) {
+    State& s = state(dir, static_cast<uint8_t>(i));
+    if (s.holds_head && s.mode.kind == BodyMode::kCollect)
+      limit = std::max(limit, s.mode.limit + 1);
+  }
+  return queued >= limit ? 0 : static_cast<uint32_t>(limit - queued);
+}
+
 size_t HttpEngine::queuedIn(Dir dir) {
   size_t queued = 0;
   for (size_t i = 0; i < plan_.count(); ++i) {

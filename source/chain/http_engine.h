@@ -123,11 +123,9 @@ class HttpEngine final : public event::Task {
   void replyAsGrpc();
   void finish(sdk::EndReason why);
   size_t queuedIn(sdk::Dir dir);
-  // What the lane takes beyond `queued`.
-  uint32_t room(sdk::Dir dir, size_t queued) const {
-    uint32_t limit = limits_[static_cast<size_t>(dir)];
-    return queued >= limit ? 0 : static_cast<uint32_t>(limit - queued);
-  }
+  // What the lane takes beyond `queued`. A filter that collects is given all it asked for, and one
+  // byte to see that it is too much: a lane that is smaller would never fill it.
+  uint32_t room(sdk::Dir dir, size_t queued);
   void grant();
 
   StreamOwner& owner_;
