@@ -284,9 +284,9 @@ void HttpEngine::resume(uint8_t filter, Dir dir) {
 }
 
 void HttpEngine::reply(const sdk::LocalReply& reply) {
-  if (reply_pending_ || replied_ || ended_ || response_ended_) return;
+  if (reply_pending_ || ended_ || response_ended_) return;
   if (on_wire_) {
-    abort(codec::Abort::kInternal);
+    if (!replied_) abort(codec::Abort::kInternal);
     return;
   }
   reply_pending_ = true;
@@ -420,11 +420,12 @@ void HttpEngine::grant() {
 }
 
 void HttpEngine::sendReply() {
-  reply_pending_ = false;
-  replied_ = true;
-  for (size_t i = 0; i < plan_.count(); ++i) {
+  for (size_t i = 0; i < plan_.count() && !replied_; ++i) {
     if (auto* replaced = plan_.filter(i).type.on_replaced) replaced(filterAt(plan_.offset(i)));
   }
+  reply_pending_ = false;
+  replied_ = true;
+  if (abort_pending_) return;
   bool bypass = response_in_chain_;
   response_ = reply_head_;
   response_in_chain_ = true;
@@ -511,7 +512,7 @@ void HttpEngine::run() noexcept {
     finish(sdk::EndReason::kComplete);
     return;
   }
-  if (arena_.overLimit()) {
+  if (arena_.overLimit() && !replied_) {
     reply({.status = 500, .body = "Internal Server Error", .details = "stream_memory_limit"});
     return;
   }

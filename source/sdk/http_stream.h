@@ -92,7 +92,8 @@ class HttpStream {
   void body(Dir dir, BodyMode mode);
   // Ends the pause of this filter. Idempotent, legal anywhere.
   void resume(Dir dir);
-  // Records an answer: the first one wins; the hook's Step is then ignored.
+  // Records an answer: the first one wins; the hook's Step is then ignored. While an earlier answer
+  // is still in the response hooks, a later one replaces it and goes past them.
   void reply(const LocalReply& reply);
   void abort(codec::Abort why);
 
