@@ -143,7 +143,7 @@ void HttpEngine::passBody(Dir dir, size_t from, buffer::Buffer& bytes, bool end)
     if (s.mode.kind != BodyMode::kStream || slot.body == nullptr) continue;
     if (bytes.empty() && !end) return;
     buffer::Buffer out;
-    sdk::BodyIo io(bytes, out, room(dir, 0), end, nullptr);
+    sdk::BodyIo io(bytes, out, roomNow(dir), end, nullptr);
     Step step = slot.body(filterAt(slot.offset), io);
     if (stopped()) return;
     if (step == Step::kPause) {
@@ -171,7 +171,7 @@ bool HttpEngine::finishCollect(Dir dir, size_t p, bool end) {
   buffer::Buffer out;
   s.mode.kind = BodyMode::kSkip;
   if (slot.body != nullptr) {
-    sdk::BodyIo io(in, out, room(dir, 0), true, s.trailers);
+    sdk::BodyIo io(in, out, roomNow(dir), true, s.trailers);
     Step step = slot.body(filterAt(slot.offset), io);
     if (stopped()) return false;
     if (step == Step::kPause) {
@@ -392,8 +392,10 @@ size_t HttpEngine::queuedIn(Dir dir) {
   return queued;
 }
 
-uint32_t HttpEngine::responseRoom() {
-  return room(Dir::kResponse, queuedIn(Dir::kResponse) + owner_.responseQueued());
+uint32_t HttpEngine::roomNow(Dir dir) {
+  size_t queued = queuedIn(dir);
+  if (dir == Dir::kResponse) queued += owner_.responseQueued();
+  return room(dir, queued);
 }
 
 void HttpEngine::limitLane(Dir dir, uint32_t bytes) {

@@ -77,7 +77,7 @@ class HttpEngine final : public event::Task {
   void respondBody(uint8_t filter, buffer::Buffer& bytes, bool end);
   void respondTrailers(uint8_t filter, http::HeaderMap& trailers);
   void setHeld(uint8_t filter, sdk::Dir dir, size_t bytes);
-  uint32_t responseRoom();
+  uint32_t responseRoom() { return roomNow(sdk::Dir::kResponse); }
   void limitLane(sdk::Dir dir, uint32_t bytes);
   uint32_t laneLimit(sdk::Dir dir) const { return limits_[static_cast<size_t>(dir)]; }
   bool requestComplete() const { return request_ended_; }
@@ -126,6 +126,7 @@ class HttpEngine final : public event::Task {
   // What the lane takes beyond `queued`. A filter that collects is given all it asked for, and one
   // byte to see that it is too much: a lane that is smaller would never fill it.
   uint32_t room(sdk::Dir dir, size_t queued);
+  uint32_t roomNow(sdk::Dir dir);
   void grant();
 
   StreamOwner& owner_;
