@@ -84,6 +84,7 @@ Step ScriptFilter::head(Dir dir, bool end) {
 
 Step ScriptFilter::body(Dir dir, sdk::BodyIo& io) {
   Step step = enter(hookOf(dir, 1));
+  io_room = io.room();
   Seen& s = seen(dir);
   ++s.bodies;
   bool collects = config_.script.mode(dir).kind == BodyMode::kCollect;
@@ -239,7 +240,7 @@ Rig::Rig(const std::vector<Script>& scripts, uint32_t limit)
 
 Rig::~Rig() {
   engine.reset();
-  GATEHOUSE_ASSERT(destroyed == static_cast<int>(filters.size()));
+  GATEHOUSE_ASSERT(destroyed == static_cast<int>(plan.count()));
 }
 
 void Rig::requestBody(std::string_view bytes, bool end) {

@@ -117,6 +117,7 @@ class ScriptFilter {
 
   sdk::HttpStream& stream;
   std::optional<uint32_t> room;
+  size_t io_room = 0;  // of the last body hook
   size_t held = 0;
   int calls[kHooks] = {};
   std::optional<EndReason> end;
@@ -169,8 +170,8 @@ class Owner final : public StreamOwner {
   Rig& rig_;
 };
 
-// The trailers are one field; the heads carry nothing that the engine looks at.
-// An engine over scripted filters with everything around it, on simulated time.
+// An engine over scripted filters with everything around it, on simulated time. Trailers are one
+// `date` field that names their direction.
 class Rig {
  public:
   static constexpr uint32_t kWide = 1 << 20;
