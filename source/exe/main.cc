@@ -4,6 +4,7 @@
 
 #include "source/event/signals.h"
 #include "source/log/log.h"
+#include "source/server/fatal.h"
 #include "source/server/server.h"
 
 int main(int argc, char** argv) {
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   }
   log::setLevel(options.log_level);
   for (const auto& [component, level] : options.component_levels) log::setLevel(component, level);
+  server::installFatalHandler();
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
 

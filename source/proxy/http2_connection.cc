@@ -33,7 +33,8 @@ Http2Connection::Http2Connection(std::shared_ptr<const HcmConfig> config,
   armTimer(config_->idle_timeout);
   keepalive_.start();
   connection_->markDirty();  // SETTINGS
-  if (config_->lifecycle->draining.load(std::memory_order_relaxed)) drain();
+  if (config_->lifecycle->close_share.load(std::memory_order_relaxed) == sdk::Lifecycle::kAll)
+    drain();
 }
 
 void Http2Connection::drainAll(const HcmConfig& config) {

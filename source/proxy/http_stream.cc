@@ -212,7 +212,7 @@ void HttpStream::sendHead(http::ResponseHead& head, bool end) noexcept {
   touch();
   head.keep_alive = true;
   prepareResponse(head, head_, config_);
-  if (config_.lifecycle->wantsClose()) connection_.drain();
+  if (config_.lifecycle->wantsClose(random_)) connection_.drain();
   // An answer that comes before its request has ended: the rest is not waited for.
   if (!engine_->requestComplete()) connection_.endAfter(*this);
   info_.response_header_bytes = head.headers.byteSize();

@@ -32,6 +32,8 @@ constexpr Flag kFlags[] = {
     {"--log-format", "", true, "pattern of log lines"},
     {"--log-path", "", true, "log to this file instead of stderr"},
     {"--drain-time-s", "", true, "seconds a drain may take (600)"},
+    {"--drain-strategy", "", true,
+     "gradual or immediate: how a drain closes connections (gradual)"},
     {"--service-node", "", true, "node id"},
     {"--service-cluster", "", true, "node cluster"},
     {"--service-zone", "", true, "node zone"},
@@ -92,6 +94,9 @@ bool apply(std::string_view flag, const std::string& value, Options& o, std::str
     o.log_path = value;
   } else if (flag == "--drain-time-s") {
     if (!parseNumber(value, &o.drain_seconds)) return wrong("a number of seconds");
+  } else if (flag == "--drain-strategy") {
+    if (value != "gradual" && value != "immediate") return wrong("gradual or immediate");
+    o.drain_immediately = value == "immediate";
   } else if (flag == "--service-node") {
     o.node = value;
   } else if (flag == "--service-cluster") {
@@ -131,6 +136,14 @@ bool parseOptions(int argc, const char* const* argv, Options* options, std::stri
       names.push_back(flag.name);
       if (argument == flag.name || (!flag.short_name.empty() && argument == flag.short_name))
         found = &flag;
+    }
+    constexpr std::string_view kHotRestart[] = {"--restart-epoch", "--base-id",
+                                                "--use-dynamic-base-id", "--disable-hot-restart",
+                                                "--parent-shutdown-time-s"};
+    if (std::find(std::begin(kHotRestart), std::end(kHotRestart), argument) !=
+        std::end(kHotRestart)) {
+      *error = argument + ": Gatehouse has no hot restart; leave the option out";
+      return false;
     }
     if (found == nullptr) {
       *error = "unknown argument '" + argument + "'" + base::didYouMean(argument, names);

@@ -23,6 +23,7 @@ struct Options {
   std::string log_format;
   std::string log_path;
   uint32_t drain_seconds = 600;
+  bool drain_immediately = false;  // --drain-strategy
   std::string node;
   std::string cluster;
   std::string zone;

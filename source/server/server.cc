@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
@@ -182,27 +183,48 @@ void Server::shutdown() {
     }
     shutting_down_ = true;
     GATEHOUSE_LOG(kMain, kInfo, std::string("draining"));
-    drain(true);
+    drain(true, true);
     drain_deadline_ = main_.now() + std::chrono::seconds(options_.drain_seconds);
     checkDrained();
   });
 }
 
-void Server::drain(bool stop_accepting) {
+void Server::drain(bool stop_accepting, bool at_once) {
+  if (!lifecycle_.draining) drain_began_ = main_.now();
   lifecycle_.draining.store(true, std::memory_order_relaxed);
   state_.set(1);  // DRAINING
+  if (at_once || options_.drain_immediately) {
+    share_timer_.cancel();
+    lifecycle_.close_share.store(sdk::Lifecycle::kAll, std::memory_order_relaxed);
+  } else {
+    stepDrain();
+  }
   if (!stop_accepting) return;
   for (uint32_t i = 0; i < worker_count_; ++i) {
     workers_[i].worker->post([this, i] { listeners_->stopWorker(i); });
   }
 }
 
+// The gradual strategy: the share of answers that close their connection grows with the drain time.
+void Server::stepDrain() {
+  auto spent = std::chrono::duration<double>(main_.now() - drain_began_).count();
+  double part = options_.drain_seconds == 0 ? 1.0 : std::min(1.0, spent / options_.drain_seconds);
+  auto share = static_cast<uint32_t>(part * sdk::Lifecycle::kAll);
+  lifecycle_.close_share.store(std::max(1u, share), std::memory_order_relaxed);
+  if (part >= 1.0) return;
+  share_timer_.arm(
+      event::Millis(250), [](void* self) noexcept { static_cast<Server*>(self)->stepDrain(); },
+      this);
+}
+
 // Looks ten times a second whether the last request has been answered.
 void Server::checkDrained() {
   int64_t active = 0;
   for (const auto& value : stats_.values()) {
+    // An HTTP/2 client may have requests on their way until it has seen the last GOAWAY.
     if (value.gauge && value.name.starts_with("http.") &&
-        value.name.ends_with(".downstream_rq_active")) {
+        (value.name.ends_with(".downstream_rq_active") ||
+         value.name.ends_with(".downstream_cx_http2_active"))) {
       active += static_cast<int64_t>(value.value);
     }
   }
@@ -220,6 +242,7 @@ void Server::checkDrained() {
 void Server::finish() {
   flush_timer_.cancel();
   drain_timer_.cancel();
+  share_timer_.cancel();
   for (auto& one : workers_) {
     event::Worker* worker = one.worker.get();
     worker->post([this, worker] {
@@ -423,7 +446,8 @@ void Server::addAdminHandlers() {
                return Response{200, text, "OK\n"};
              });
   admin_.add("/drain_listeners", "drain listeners", true, [this, text](const Request& r) {
-    drain(!r.query.contains("graceful"));
+    bool graceful = r.query.contains("graceful");
+    drain(!graceful, !graceful);
     return Response{200, text, "OK\n"};
   });
   admin_.add("/reset_counters", "reset all counters to zero", true, [this, text](const Request&) {

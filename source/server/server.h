@@ -50,7 +50,9 @@ class Server {
 
   bool compile(config::Diagnostics& diagnostics);
   void addAdminHandlers();
-  void drain(bool stop_accepting);
+  // `at_once`: every answer closes its connection, whatever the strategy.
+  void drain(bool stop_accepting, bool at_once);
+  void stepDrain();
   void finish();
   void checkDrained();
   void armFlush();
@@ -76,6 +78,8 @@ class Server {
   std::vector<WorkerThread> workers_;
   event::Timer flush_timer_;
   event::Timer drain_timer_;
+  event::Timer share_timer_;
+  event::MonoTime drain_began_{};
   event::MonoTime drain_deadline_{};
   event::Millis flush_interval_{5000};
   stats::Gauge uptime_, live_, state_, concurrency_;

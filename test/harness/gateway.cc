@@ -180,6 +180,7 @@ uint64_t Gateway::stat(std::string_view name) const {
 
 void Gateway::drain() {
   parts_->lifecycle.draining = true;
+  parts_->lifecycle.close_share = sdk::Lifecycle::kAll;
   for (const auto& listener : parts_->listeners->all()) listener->filter->drainWorker();
 }
 
