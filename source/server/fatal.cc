@@ -38,7 +38,7 @@ void onFatal(int signal) {
 }  // namespace
 
 void installFatalHandler() {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(GATEHOUSE_THREAD_SANITIZER)
   // The first call of backtrace() loads a library and allocates; that must not be in the handler.
   void* frame[1];
   ::backtrace(frame, 1);

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(GATEHOUSE_THREAD_SANITIZER)
 #define GATEHOUSE_COUNT_MALLOC 0
 #else
 #define GATEHOUSE_COUNT_MALLOC 1

@@ -7,7 +7,7 @@ namespace gatehouse::server {
 namespace {
 
 TEST(FatalDeathTest, TellsWhereItDied) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(GATEHOUSE_THREAD_SANITIZER)
   GTEST_SKIP() << "sanitizers have their own handlers";
 #endif
   auto die = [](int signal) {
