@@ -8,6 +8,7 @@
 
 #include "api/envoy/config/listener/v3/listener.pb.h"
 #include "source/base/nearest.h"
+#include "source/chain/network_engine.h"
 #include "source/config/registry.h"
 #include "source/net/connection.h"
 
@@ -43,31 +44,61 @@ std::string statName(const v3::Listener& config, const net::Address& address) {
   return name;
 }
 
-// The one filter of a chain, which must end it.
-absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compileChain(
-    const v3::FilterChain& chain, const std::string& path, sdk::FactoryContext& context) {
-  if (chain.filters_size() != 1) {
-    return bad(path + ".filters",
-               "exactly one filter that ends the chain is supported for now, got " +
-                   std::to_string(chain.filters_size()));
-  }
-  const pb::Any& any = chain.filters(0).typed_config();
-  std::string at = path + ".filters[0].typed_config";
+struct NetworkFilter {
+  sdk::NetworkFilterFactory* factory = nullptr;
+  std::unique_ptr<pb::Message> config;
+};
+
+absl::StatusOr<NetworkFilter> findFilter(const v3::Filter& filter, const std::string& at) {
+  const pb::Any& any = filter.typed_config();
   if (any.type_url().empty()) return bad(at, "the field is required");
   std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
-  auto* factory = config::Registry<sdk::NetworkFilterFactory>::find(type);
-  if (factory == nullptr) {
+  NetworkFilter found;
+  found.factory = config::Registry<sdk::NetworkFilterFactory>::find(type);
+  if (found.factory == nullptr) {
     std::vector<std::string_view> types = config::Registry<sdk::NetworkFilterFactory>::types();
     return bad(at, "'" + type + "' is no network filter" + base::didYouMean(type, types));
   }
   const auto* descriptor = pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
-  std::unique_ptr<pb::Message> message(
-      pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
-  if (!any.UnpackTo(message.get())) return bad(at, "the bytes are no valid " + type);
-  auto filter = factory->compile(*message, context);
-  if (!filter.ok())
-    return absl::InvalidArgumentError(at + "." + std::string(filter.status().message()));
-  return filter;
+  found.config.reset(pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+  if (!any.UnpackTo(found.config.get())) return bad(at, "the bytes are no valid " + type);
+  return found;
+}
+
+// The filters of a chain; the last one must end it, and no other.
+absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compileChain(
+    const v3::FilterChain& chain, const std::string& path, sdk::FactoryContext& context) {
+  if (chain.filters_size() == 0) return bad(path + ".filters", "at least one filter is needed");
+  if (chain.filters_size() > 100) return bad(path + ".filters", "at most 100 are supported");
+  std::vector<sdk::NetworkFilterPlan> plans;
+  std::shared_ptr<const sdk::TerminalNetworkFilter> terminal;
+  for (int i = 0; i < chain.filters_size(); ++i) {
+    std::string filter_path = path + ".filters[" + std::to_string(i) + "]";
+    std::string at = filter_path + ".typed_config";
+    auto found = findFilter(chain.filters(i), at);
+    if (!found.ok()) return found.status();
+    bool last = i + 1 == chain.filters_size();
+    if (found->factory->terminal() != last) {
+      return bad(filter_path, last ? "the last filter must end the chain; '" +
+                                         chain.filters(i).name() + "' does not"
+                                   : "'" + chain.filters(i).name() +
+                                         "' ends a filter chain and must be the last filter");
+    }
+    absl::Status status;
+    if (last) {
+      auto compiled = found->factory->compileTerminal(*found->config, context);
+      status = compiled.status();
+      if (compiled.ok()) terminal = *std::move(compiled);
+    } else {
+      auto compiled = found->factory->compile(*found->config, context);
+      status = compiled.status();
+      if (compiled.ok()) plans.push_back(*std::move(compiled));
+    }
+    if (!status.ok()) return absl::InvalidArgumentError(at + "." + std::string(status.message()));
+  }
+  if (plans.empty()) return terminal;
+  return std::shared_ptr<const sdk::TerminalNetworkFilter>(
+      std::make_shared<chain::NetworkChain>(std::move(plans), std::move(terminal)));
 }
 
 }  // namespace

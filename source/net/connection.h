@@ -66,6 +66,7 @@ class Connection final : public event::FdHandler,
   static Connection* connect(const Address& remote, ConnectionUser& user);
 
   void setUser(ConnectionUser& user) { user_ = &user; }
+  ConnectionUser* user() const { return user_; }
   // `pending`: bytes that wait in the user; kHotBytes and more are written while they are hot.
   void markDirty(size_t pending = 0) {
     if (closed_) return;

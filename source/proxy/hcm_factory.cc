@@ -119,7 +119,8 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     return "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
   }
 
-  absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compile(
+  bool terminal() const override { return true; }
+  absl::StatusOr<std::shared_ptr<const sdk::TerminalNetworkFilter>> compileTerminal(
       const pb::Message& message, sdk::FactoryContext& context) override {
     HttpConnectionManager config;
     config.CopyFrom(message);

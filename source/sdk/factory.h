@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "source/sdk/http_filter.h"
 #include "source/sdk/lifecycle.h"
+#include "source/sdk/network_filter.h"
 #include "source/stats/stats.h"
 
 namespace google::protobuf {
@@ -65,13 +66,22 @@ class TerminalNetworkFilter : public std::enable_shared_from_this<TerminalNetwor
   virtual void drainWorker() const {}
 };
 
+// Compiles one kind of network filter: a terminal one, or one that stands in front of others.
 class NetworkFilterFactory {
  public:
   virtual ~NetworkFilterFactory() = default;
   virtual std::string_view name() const = 0;
   virtual std::string_view configType() const = 0;
-  virtual absl::StatusOr<std::shared_ptr<const TerminalNetworkFilter>> compile(
-      const google::protobuf::Message& config, FactoryContext& context) = 0;
+  // Whether the filter ends its chain: then compileTerminal() is called, otherwise compile().
+  virtual bool terminal() const { return false; }
+  virtual absl::StatusOr<NetworkFilterPlan> compile(const google::protobuf::Message&,
+                                                    FactoryContext&) {
+    return absl::UnimplementedError("this filter ends its chain");
+  }
+  virtual absl::StatusOr<std::shared_ptr<const TerminalNetworkFilter>> compileTerminal(
+      const google::protobuf::Message&, FactoryContext&) {
+    return absl::UnimplementedError("this filter does not end its chain");
+  }
 };
 
 }  // namespace gatehouse::sdk

@@ -14,11 +14,11 @@ namespace gatehouse::server {
 namespace {
 
 // Only async-signal-safe calls from here.
-void put(const char* text) {
+[[maybe_unused]] void put(const char* text) {
   [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, text, std::strlen(text));
 }
 
-void onFatal(int signal) {
+[[maybe_unused]] void onFatal(int signal) {
   char thread[16] = "?";
   ::pthread_getname_np(::pthread_self(), thread, sizeof(thread));
   put("gatehouse ");
