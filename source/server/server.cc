@@ -32,6 +32,14 @@ std::string toJson(const google::protobuf::Message& message) {
 
 constexpr char kJson[] = "application/json";
 
+// After a wave of slow streams the heap keeps what they held. Rare, and off the workers' threads;
+// they wait for it only if they ask the heap for memory meanwhile, which they seldom do.
+void returnFreeMemory() {
+  constexpr size_t kWorthIt = 64 << 20;
+  struct mallinfo2 info = ::mallinfo2();
+  if (info.fordblks > kWorthIt) ::malloc_trim(kWorthIt / 4);
+}
+
 }  // namespace
 
 Server::Server(const Options& options)
@@ -167,6 +175,7 @@ void Server::armFlush() {
       [](void* self) noexcept {
         auto* server = static_cast<Server*>(self);
         server->stats_.flush();
+        returnFreeMemory();
         server->uptime_.set(
             std::chrono::duration_cast<std::chrono::seconds>(server->main_.now() - server->started_)
                 .count());
