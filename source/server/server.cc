@@ -9,6 +9,7 @@
 
 #include "source/config/loader.h"
 #include "source/formatter/formatter.h"
+#include "source/server/config_dump.h"
 #include "source/stats/render.h"
 
 namespace gatehouse::server {
@@ -427,14 +428,8 @@ void Server::addAdminHandlers() {
     if (json) return Response{200, kJson, out + "]}"};
     return Response{200, text, out};
   });
-  admin_.add("/config_dump", "dump current configuration", false, [this, text](const Request& r) {
-    if (!r.query.empty())
-      return Response{400, text, "parameters of /config_dump are not supported by Gatehouse yet\n"};
-    return Response{200, kJson,
-                    "{\"configs\":[{\"@type\":\"type.googleapis.com/"
-                    "envoy.admin.v3.BootstrapConfigDump\",\"bootstrap\":" +
-                        toJson(bootstrap_) + "}]}\n"};
-  });
+  admin_.add("/config_dump", "dump current configuration", false,
+             [this](const Request& r) { return configDump(bootstrap_, started_wall_, r); });
   admin_.add("/logging", "query/change logging levels", true,
              [this](const Request& r) { return logging(r); });
   admin_.add("/memory", "print current allocation/heap usage", false, [](const Request&) {
