@@ -12,8 +12,9 @@ namespace gatehouse::codec::h1 {
 
 // The strict reader of HTTP/1 heads, chunk lines and trailers (RFC 9112). It is ours because
 // general parsers let through what two peers read differently: bare CR, obs-fold, blanks before the
-// colon, several spaces in the request line. A lone LF is taken as a line end and never sent on.
-// Every byte that is not allowed is an error; nothing is repaired.
+// colon, several spaces in the request line. A lone LF is taken as a line end and never sent on,
+// but not in chunked framing, where RFC 9112 allows only CRLF and parsers differ about what to
+// skip. Every byte that is not allowed is an error; nothing is repaired.
 
 // Length of a head or trailer section including its empty line; 0: not complete. `from` is where to
 // go on looking, as returned through `next_from`.

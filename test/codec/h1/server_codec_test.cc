@@ -124,6 +124,16 @@ TEST(ServerCodec, AbsoluteFormReplacesHost) {
   EXPECT_EQ(run("GET http://a.b:1/p HTTP/1.1\r\nHost: other\r\n\r\n"), "GET /p @a.b:1\n");
 }
 
+TEST(ServerCodec, ChunkExtensionsAreChecked) {
+  for (const char* extension :
+       {"", ";a", ";a=b", ";a=\"\"", ";a=\"b;\\\" c\"", ";a;b=c", " ; a = b\t;c"}) {
+    EXPECT_EQ(run("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3" +
+                  std::string(extension) + "\r\nabc\r\n0\r\n\r\n"),
+              "POST / @x transfer-encoding=chunked\nbody abc\n")
+        << extension;
+  }
+}
+
 TEST(ServerCodec, LoneLineFeedEndsALine) {
   EXPECT_EQ(run("GET / HTTP/1.1\nHost: x\n\n"), "GET / @x\n");
 }
@@ -159,6 +169,8 @@ INSTANTIATE_TEST_SUITE_P(
             "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
             "chunked\r\n\r\n",
             "400"},
+        Bad{"TransferCodingAndTab", HEAD "Transfer-Encoding: chunked\t\r\n\r\n", "501"},
+        Bad{"LengthAndTab", HEAD "Content-Length: 3\t\r\n\r\n", "400"},
         Bad{"DifferingLengths", HEAD "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", "400"},
         Bad{"SignedLength", HEAD "Content-Length: +3\r\n\r\n", "400"},
         Bad{"HexLength", HEAD "Content-Length: 0x3\r\n\r\n", "400"},
@@ -179,6 +191,12 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"ChunkSizeOverflow", CHUNKED "10000000000000003\r\nabc\r\n", "400"},
         Bad{"ChunkLineBareCr", CHUNKED "3\rX\nabc\r\n", "400"},
         Bad{"ChunkExtensionOpenQuote", CHUNKED "3;a=\"b\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionNoName", CHUNKED "3;\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionTwoWords", CHUNKED "3;a b\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionAfterQuote", CHUNKED "3;a=\"b\"c\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionTrailingBlank", CHUNKED "3;a \r\nabc\r\n", "400"},
+        Bad{"ChunkLineLoneLf", CHUNKED "3\nabc\r\n0\r\n\r\n", "400"},
+        Bad{"ChunkDataLoneLf", CHUNKED "3\r\nabc\n0\r\n\r\n", "400"},
         Bad{"ChunkSpill", CHUNKED "3\r\nabcd\r\n0\r\n\r\n", "400"},
         Bad{"ChunkEmptySize", CHUNKED "\r\nabc\r\n", "400"}),
     [](const auto& info) { return info.param.name; });
