@@ -138,7 +138,8 @@ Ingest ClientCodec::readHead(buffer::Buffer& in, CodecEvents& events, bool* comp
     if (error != ScanError::kNone || facts.hosts != 0) return fail(events, "http1.codec_error");
     if (head.status < 200) {
       // No upgrade was asked for, so 101 breaks the protocol; interim answers have no body.
-      if (head.status == 101 || facts.transfer_encodings != 0 || ++interim_ > kMaxInterim) {
+      bool body = facts.transfer_encodings != 0 || facts.bad_length || facts.length != 0;
+      if (head.status == 101 || body || ++interim_ > kMaxInterim) {
         return fail(events, "http1.codec_error");
       }
       events.onInterim(stream, head);

@@ -36,21 +36,14 @@ bool parseLength(std::string_view text, uint64_t* value) {
   return true;
 }
 
-void noteLength(std::string_view value, FieldFacts& facts) {
-  // Identical members of a list count as one (RFC 9110 8.6); anything else is an error.
-  size_t at = 0;
-  do {
-    size_t comma = value.find(',', at);
-    uint64_t length = 0;
-    if (!parseLength(http::trim(value.substr(at, comma - at)), &length) ||
-        (facts.has_length && facts.length != length)) {
-      facts.bad_length = true;
-      return;
-    }
-    facts.has_length = true;
-    facts.length = length;
-    at = comma == value.npos ? value.npos : comma + 1;
-  } while (at != value.npos);
+// A tab around a value is legal, but not every parser sees through it: framing is not left to that.
+bool hasTab(std::string_view raw) { return raw.find('\t') != raw.npos; }
+
+// A second length is refused even if it is the same (RFC 9110 8.6 leaves the choice).
+void noteLength(std::string_view raw, FieldFacts& facts) {
+  if (facts.has_length || hasTab(raw) || !parseLength(http::trim(raw), &facts.length))
+    facts.bad_length = true;
+  facts.has_length = true;
 }
 
 void noteConnection(std::string_view value, FieldFacts& facts) {
@@ -60,9 +53,6 @@ void noteConnection(std::string_view value, FieldFacts& facts) {
     return true;
   });
 }
-
-// A tab around a value is legal, but not every parser sees through it: framing is not left to that.
-bool hasTab(std::string_view raw) { return raw.find('\t') != raw.npos; }
 
 bool versionOf(std::string_view text, http::Version* version) {
   if (text == "HTTP/1.1") {
@@ -105,13 +95,9 @@ ScanError parseFields(char* at, size_t size, uint32_t max_fields, http::HeaderMa
           ++facts->hosts;
           facts->host = value;
           continue;
-        case HeaderId::kContentLength: {
-          bool seen = facts->has_length;
-          noteLength(value, *facts);
-          facts->bad_length = facts->bad_length || hasTab(raw);
-          if (seen) continue;  // an identical repetition
+        case HeaderId::kContentLength:
+          noteLength(raw, *facts);
           break;
-        }
         case HeaderId::kTransferEncoding:
           ++facts->transfer_encodings;
           facts->chunked = !hasTab(raw) && http::equalsIgnoreCase(value, "chunked");
@@ -125,11 +111,6 @@ ScanError parseFields(char* at, size_t size, uint32_t max_fields, http::HeaderMa
     }
     headers.add(lower_name, value, id);
   }
-}
-
-// BWS
-void skipBlanks(std::string_view& text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
 }
 
 bool takeToken(std::string_view& text) {
@@ -152,19 +133,15 @@ bool takeQuoted(std::string_view& text) {
   return false;
 }
 
-// chunk-ext = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
+// chunk-ext = *( ";" token [ "=" ( token / quoted-string ) ] ). The blanks around ';' and '=' that
+// no sender may write (BWS) are refused: parsers differ about them.
 bool validExtensions(std::string_view text) {
   while (!text.empty()) {
-    skipBlanks(text);
     if (!text.starts_with(';')) return false;
     text.remove_prefix(1);
-    skipBlanks(text);
     if (!takeToken(text)) return false;
-    std::string_view after = text;
-    skipBlanks(after);
-    if (!after.starts_with('=')) continue;
-    text = after.substr(1);
-    skipBlanks(text);
+    if (!text.starts_with('=')) continue;
+    text.remove_prefix(1);
     if (text.starts_with('"') ? !takeQuoted(text) : !takeToken(text)) return false;
   }
   return true;

@@ -38,7 +38,7 @@ struct Framing {
 // What the framing and connection fields of a head say.
 struct FieldFacts {
   bool has_length = false;
-  bool bad_length = false;  // unparsable, or several that differ
+  bool bad_length = false;  // unparsable, or more than one
   uint64_t length = 0;
   uint32_t transfer_encodings = 0;  // number of Transfer-Encoding lines
   bool chunked = false;             // exactly one, exactly "chunked"
