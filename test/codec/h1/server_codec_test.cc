@@ -125,7 +125,8 @@ TEST(ServerCodec, AbsoluteFormReplacesHost) {
 }
 
 TEST(ServerCodec, ChunkExtensionsAreChecked) {
-  for (const char* extension : {"", ";a", ";a=b", ";a=\"\"", ";a=\"b;\\\" c\"", ";a;b=c"}) {
+  for (const char* extension :
+       {"", ";a", ";a=b", ";a=\"\"", ";a=\"b; c\"", ";a;b=c", ";a;b;c=\"\xc3\""}) {
     EXPECT_EQ(run("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3" +
                   std::string(extension) + "\r\nabc\r\n0\r\n\r\n"),
               "POST / @x transfer-encoding=chunked\nbody abc\n")
@@ -195,6 +196,10 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"ChunkExtensionNoName", CHUNKED "3;\r\nabc\r\n", "400"},
         Bad{"ChunkExtensionTwoWords", CHUNKED "3;a b\r\nabc\r\n", "400"},
         Bad{"ChunkExtensionAfterQuote", CHUNKED "3;a=\"b\"c\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionAfterValue", CHUNKED "3;a=b;c\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionNoValue", CHUNKED "3;a=\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionEscape", CHUNKED "3;a=\"\\b\"\r\nabc\r\n", "400"},
+        Bad{"ChunkExtensionOneQuote", CHUNKED "3;a=\"\r\nabc\r\n", "400"},
         Bad{"ChunkExtensionBlankBefore", CHUNKED "3 ;a\r\nabc\r\n", "400"},
         Bad{"ChunkExtensionBlankBehind", CHUNKED "3;a= b\r\nabc\r\n", "400"},
         Bad{"ChunkExtensionTrailingBlank", CHUNKED "3;a \r\nabc\r\n", "400"},
