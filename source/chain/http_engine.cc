@@ -36,6 +36,15 @@ HttpEngine::HttpEngine(StreamOwner& owner, const HttpPlan& plan, memory::Arena& 
     plan.filter(i).type.construct(filterAt(plan.offset(i)), plan.filter(i).config.get(),
                                   handles_[i]);
   }
+  if (plan.hasSwitches()) setSwitches();
+}
+
+void HttpEngine::setSwitches() {
+  for (size_t i = 0; i < plan_.count(); ++i) {
+    bool off = route_configs_ != nullptr ? route_configs_[i] == &sdk::kFilterOff
+                                         : plan_.filter(i).disabled;
+    for (Dir dir : {Dir::kRequest, Dir::kResponse}) state(dir, static_cast<uint8_t>(i)).off = off;
+  }
 }
 
 HttpEngine::~HttpEngine() {
@@ -48,6 +57,10 @@ HttpEngine::~HttpEngine() {
 void HttpEngine::requestHead(bool end) {
   request_ended_ = end;
   if (stopped() || replied_) return;
+  if (plan_.hasSwitches()) {
+    route();
+    setSwitches();
+  }
   passHead(Dir::kRequest, 0, end);
 }
 
@@ -91,6 +104,8 @@ void HttpEngine::passHead(Dir dir, size_t from, bool end) {
   const auto& slots = plan_.slots(dir);
   for (size_t p = from; p < slots.size(); ++p) {
     const HttpPlan::Slot& slot = slots[p];
+    State& s = state(dir, slot.filter);
+    if (s.off) continue;
     Step step = Step::kContinue;
     if (dir == Dir::kRequest) {
       if (slot.request_head == nullptr) continue;
@@ -100,7 +115,6 @@ void HttpEngine::passHead(Dir dir, size_t from, bool end) {
       step = slot.response_head(filterAt(slot.offset), *response_, end);
     }
     if (stopped()) return;
-    State& s = state(dir, slot.filter);
     // After this head comes no body to collect or stream.
     if (end) s.mode.kind = BodyMode::kSkip;
     if (step == Step::kPause) {
@@ -118,6 +132,7 @@ void HttpEngine::passBody(Dir dir, size_t from, buffer::Buffer& bytes, bool end)
   for (size_t p = from; p < slots.size(); ++p) {
     const HttpPlan::Slot& slot = slots[p];
     State& s = state(dir, slot.filter);
+    if (s.off) continue;
     if (s.paused) {
       s.pending.take(bytes);
       s.end = s.end || end;
@@ -196,6 +211,7 @@ void HttpEngine::passTrailers(Dir dir, size_t from, http::HeaderMap& trailers) {
   for (size_t p = from; p < slots.size(); ++p) {
     const HttpPlan::Slot& slot = slots[p];
     State& s = state(dir, slot.filter);
+    if (s.off) continue;
     if (s.paused) {
       s.trailers = &trailers;
       return;
@@ -331,6 +347,7 @@ void HttpEngine::respondInterim(uint8_t filter, http::ResponseHead& head) {
   if (stopped() || replied_ || on_wire_) return;
   if (plan_.hasInterimHooks()) {
     for (size_t i = filter; i-- > 0;) {
+      if (state(Dir::kResponse, static_cast<uint8_t>(i)).off) continue;
       if (auto* hook = plan_.filter(i).type.interim) hook(filterAt(plan_.offset(i)), head);
       if (stopped()) return;
     }

@@ -99,6 +99,7 @@ class HttpEngine final : public event::Task {
     bool holds_head = false;  // kCollect, before the hook ran
     bool end = false;         // the end waits here
     bool trailers_seen = false;
+    bool off = false;  // the filter takes no part in this stream
     http::HeaderMap* trailers = nullptr;
     size_t held = 0;
     buffer::Buffer pending;
@@ -109,6 +110,8 @@ class HttpEngine final : public event::Task {
   void* filterAt(uint32_t offset) { return filters_ + offset; }
   bool stopped() const { return reply_pending_ || abort_pending_ || ended_; }
   void queue() { event::Worker::current().queue(*this); }
+  // Which filters take part: their default, then what the first route says.
+  void setSwitches();
   void passHead(sdk::Dir dir, size_t from, bool end);
   void passBody(sdk::Dir dir, size_t from, buffer::Buffer& bytes, bool end);
   void passTrailers(sdk::Dir dir, size_t from, http::HeaderMap& trailers);

@@ -6,7 +6,9 @@
 
 namespace gatehouse::chain {
 
-HttpPlan::HttpPlan(std::vector<sdk::HttpFilterPlan> filters) : filters_(std::move(filters)) {
+HttpPlan::HttpPlan(std::vector<sdk::HttpFilterPlan> filters, bool switches)
+    : filters_(std::move(filters)), switches_(switches) {
+  for (const sdk::HttpFilterPlan& filter : filters_) switches_ = switches_ || filter.disabled;
   for (const auto& filter : filters_) {
     bytes_ = (bytes_ + filter.type.align - 1) / filter.type.align * filter.type.align;
     offsets_.push_back(static_cast<uint32_t>(bytes_));

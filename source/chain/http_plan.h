@@ -21,7 +21,8 @@ class HttpPlan {
     sdk::Step (*response_head)(void*, http::ResponseHead&, bool) noexcept;
   };
 
-  explicit HttpPlan(std::vector<sdk::HttpFilterPlan> filters);
+  // `switches`: a route turns filters on or off.
+  explicit HttpPlan(std::vector<sdk::HttpFilterPlan> filters, bool switches = false);
 
   size_t count() const { return filters_.size(); }
   const sdk::HttpFilterPlan& filter(size_t i) const { return filters_[i]; }
@@ -30,6 +31,8 @@ class HttpPlan {
   size_t bytes() const { return bytes_; }
   // In the order the direction visits them: requests first to last, responses last to first.
   const std::vector<Slot>& slots(sdk::Dir dir) const { return slots_[static_cast<int>(dir)]; }
+  // Some filter may be off: by default, or on some route.
+  bool hasSwitches() const { return switches_; }
   bool hasInterimHooks() const { return interim_hooks_; }
 
  private:
@@ -37,6 +40,7 @@ class HttpPlan {
   std::vector<uint32_t> offsets_;
   size_t bytes_ = 0;
   bool interim_hooks_ = false;
+  bool switches_ = false;
   std::vector<Slot> slots_[2];
 };
 

@@ -243,11 +243,6 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     for (int i = 0; i < config.http_filters_size(); ++i) {
       const auto& filter = config.http_filters(i);
       std::string path = "http_filters[" + std::to_string(i) + "]";
-      if (filter.disabled()) {
-        return bad(
-            path + ".disabled",
-            "a filter that is off unless a route turns it on is not supported yet: leave it out");
-      }
       std::unique_ptr<pb::Message> message;
       auto factory = factoryFor<sdk::HttpFilterFactory>(filter.typed_config(),
                                                         path + ".typed_config", &message);
@@ -261,11 +256,15 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
                        ? "'" + filter.name() + "' ends a filter chain and must be the last filter"
                        : "the last filter must end the chain (envoy.filters.http.router)");
       }
+      plan->disabled = filter.disabled();
+      if (plan->terminal && plan->disabled)
+        return bad(path + ".disabled", "the filter that ends the chain cannot be off");
       for (const auto& slot : routes.filters) {
         if (slot.name == filter.name())
           return bad(path + ".name", "two filters are named '" + filter.name() + "'");
       }
-      routes.filters.push_back({filter.name(), *factory, plan->config.get()});
+      routes.filters.push_back(
+          {filter.name(), *factory, plan->config.get(), plan->disabled, plan->terminal});
       plans.push_back(*std::move(plan));
     }
     if (plans.empty())
@@ -279,7 +278,7 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
     auto table = router::RouteTable::compile(config.route_config(), routes);
     if (!table.ok()) return below("route_config", table.status());
     hcm.routes = *std::move(table);
-    hcm.plan = chain::HttpPlan(std::move(plans));
+    hcm.plan = chain::HttpPlan(std::move(plans), routes.switches);
     return absl::OkStatus();
   }
 

@@ -379,7 +379,8 @@ class Compiler {
                     : 4096;
     check_clusters_ = config_.has_validate_clusters() ? config_.validate_clusters().value() : true;
     std::vector<const void*> base;
-    for (const FilterSlot& slot : context_.filters) base.push_back(slot.base_config);
+    for (const FilterSlot& slot : context_.filters)
+      base.push_back(slot.disabled ? &sdk::kFilterOff : slot.base_config);
     auto configs = mergeConfigs(base, config_.typed_per_filter_config(), "");
     if (!configs.ok()) return configs.status();
     for (int i = 0; i < config_.virtual_hosts_size(); ++i) {
@@ -395,6 +396,44 @@ class Compiler {
  private:
   using Configs = google::protobuf::Map<std::string, google::protobuf::Any>;
 
+  // A filter's own configuration for this level, or a FilterConfig that switches it or wraps one.
+  absl::Status mergeOne(const FilterSlot& filter, const google::protobuf::Any& any,
+                        const std::string& path, const void*& merged) {
+    std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
+    if (type == v3::FilterConfig::descriptor()->full_name()) {
+      v3::FilterConfig config;
+      if (!any.UnpackTo(&config)) return bad(path, "the bytes are no valid " + type);
+      context_.switches = true;
+      if (config.disabled()) {
+        if (filter.terminal)
+          return bad(path + ".disabled", "the filter that ends the chain cannot be off");
+        merged = &sdk::kFilterOff;
+        return absl::OkStatus();
+      }
+      if (merged == &sdk::kFilterOff) merged = filter.base_config;
+      if (!config.has_config()) return absl::OkStatus();
+      absl::Status status = mergeOne(filter, config.config(), path + ".config", merged);
+      return config.is_optional() ? absl::OkStatus() : status;
+    }
+    sdk::HttpFilterFactory& factory = *filter.factory;
+    if (factory.routeConfigType().empty())
+      return bad(path, "the filter takes no per-route configuration");
+    if (type != factory.routeConfigType()) {
+      return bad(path,
+                 "the type must be " + std::string(factory.routeConfigType()) + ", not " + type);
+    }
+    const auto* descriptor =
+        google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
+    std::unique_ptr<google::protobuf::Message> message(
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+    if (!any.UnpackTo(message.get())) return bad(path, "the bytes are no valid " + type);
+    auto compiled = factory.compileRoute(*message, context_.factory);
+    if (!compiled.ok()) return below(path, compiled.status());
+    merged = compiled->get();
+    owners_.push_back(*std::move(compiled));
+    return absl::OkStatus();
+  }
+
   // Overrides of one level over those of the level above.
   absl::StatusOr<std::vector<const void*>> mergeConfigs(const std::vector<const void*>& above,
                                                         const Configs& configs,
@@ -405,23 +444,8 @@ class Compiler {
       size_t i = 0;
       while (i < context_.filters.size() && context_.filters[i].name != name) ++i;
       if (i == context_.filters.size()) return bad(path, "there is no HTTP filter of that name");
-      sdk::HttpFilterFactory& factory = *context_.filters[i].factory;
-      if (factory.routeConfigType().empty())
-        return bad(path, "the filter takes no per-route configuration");
-      std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
-      if (type != factory.routeConfigType()) {
-        return bad(path,
-                   "the type must be " + std::string(factory.routeConfigType()) + ", not " + type);
-      }
-      const auto* descriptor =
-          google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
-      std::unique_ptr<google::protobuf::Message> message(
-          google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
-      if (!any.UnpackTo(message.get())) return bad(path, "the bytes are no valid " + type);
-      auto compiled = factory.compileRoute(*message, context_.factory);
-      if (!compiled.ok()) return below(path, compiled.status());
-      merged[i] = compiled->get();
-      owners_.push_back(*std::move(compiled));
+      absl::Status status = mergeOne(context_.filters[i], any, path, merged[i]);
+      if (!status.ok()) return status;
     }
     return merged;
   }

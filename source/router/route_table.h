@@ -32,8 +32,8 @@ class RouteEntry {
   Kind kind() const { return kind_; }
   std::string_view name() const { return name_; }
   std::string_view virtualHostName() const { return virtual_host_name_; }
-  // One pointer per HTTP filter of the plan the table was compiled for: the override or the
-  // filter's own configuration.
+  // One pointer per HTTP filter of the plan the table was compiled for: the override, the filter's
+  // own configuration, or sdk::kFilterOff.
   const void* const* filterConfigs() const { return filter_configs_; }
 
   // kForward. The cluster's name for this request; weighted choices use `random`; empty:
@@ -87,6 +87,8 @@ struct FilterSlot {
   std::string name;  // name in http_filters
   sdk::HttpFilterFactory* factory;
   const void* base_config;
+  bool disabled = false;
+  bool terminal = false;
 };
 
 // What compile() needs. Main thread.
@@ -96,6 +98,8 @@ struct CompileContext {
   // True if a cluster of that name is configured (validate_clusters); null: not checked.
   bool (*cluster_exists)(void* context, std::string_view name) = nullptr;
   void* cluster_context = nullptr;
+  // Set by compile(): some route turns a filter on or off.
+  bool switches = false;
 };
 
 // A RouteConfiguration compiled: hash for host names, radix/sorted prefixes for paths where order

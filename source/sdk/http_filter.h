@@ -135,12 +135,16 @@ constexpr HttpFilterType httpFilterType() {
   return t;
 }
 
+// Stands in a route's array of filter configurations for a filter that is off on that route.
+inline constexpr char kFilterOff = 0;
+
 // One configured filter of a chain: its hook table and its compiled configuration, shared by all
 // streams.
 struct HttpFilterPlan {
   HttpFilterType type;
   std::shared_ptr<const void> config;
   bool terminal = false;  // ends the chain (the router)
+  bool disabled = false;  // off unless the route turns it on
 };
 
 }  // namespace gatehouse::sdk
