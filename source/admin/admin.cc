@@ -45,9 +45,11 @@ class Connection final : public net::ConnectionUser,
                          public event::Reapable {
  public:
   Connection(const Admin& admin, const codec::h1::ServerOptions& options,
-             net::Connection& connection)
+             net::Connection& connection, const net::Address& remote)
       : admin_(admin), connection_(connection), codec_(options) {
     connection.setUser(*this);
+    info_.remote = remote;
+    info_.local = connection.local();
   }
 
   void onData(buffer::Buffer& in, bool end) noexcept override {
@@ -122,6 +124,7 @@ class Connection final : public net::ConnectionUser,
     head->headers.add(HeaderId::kServer, "gatehouse");
     head->headers.addCopy(HeaderId::kContentLength, std::to_string(response.body.size()));
     head->keep_alive = stream_->head.keep_alive;
+    log(*head, response.body.size());
     bool empty = response.body.empty() || stream_->head.method_id == http::Method::kHead;
     codec_.sendResponseHead(*stream_, *head, empty);
     if (!empty) {
@@ -132,7 +135,24 @@ class Connection final : public net::ConnectionUser,
     connection_.markDirty();
   }
 
+  // No clock is read but for the line: admin answers from memory at once.
+  void log(const http::ResponseHead& head, size_t body) {
+    if (admin_.loggers().empty()) return;
+    event::Worker& worker = event::Worker::current();
+    sdk::StreamInfo info;
+    info.connection = &info_;
+    info.downstream_remote = info_.remote;
+    info.version = stream_->head.version;
+    info.start = info.request_end = info.end = info.response_first_sent = worker.now();
+    info.start_wall_micros = worker.wallMicros();
+    info.response_code = head.status;
+    info.response_body_bytes = stream_->head.method_id == http::Method::kHead ? 0 : body;
+    sdk::LogEntry entry{&stream_->head, &head, nullptr, info};
+    for (const auto& logger : admin_.loggers()) logger->log(entry);
+  }
+
   const Admin& admin_;
+  sdk::ConnectionInfo info_;
   net::Connection& connection_;
   codec::h1::ServerCodec codec_;
   std::unique_ptr<Stream> stream_;
@@ -178,9 +198,9 @@ absl::Status Admin::listen(const net::Address& address) {
   auto socket = net::ListenSocket::open(address, {.reuse_port = false});
   if (!socket.ok()) return socket.status();
   socket_ = *std::move(socket);
-  acceptor_ = std::make_unique<net::Acceptor>(*socket_, [this](int fd, const net::Address&) {
+  acceptor_ = std::make_unique<net::Acceptor>(*socket_, [this](int fd, const net::Address& remote) {
     net::Connection* connection = net::Connection::accepted(fd);
-    new Connection(*this, options_, *connection);
+    new Connection(*this, options_, *connection, remote);
   });
   return absl::OkStatus();
 }

@@ -5,10 +5,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "source/codec/h1/server_codec.h"
 #include "source/net/accept_socket.h"
+#include "source/sdk/access_log.h"
 
 namespace gatehouse::admin {
 
@@ -35,6 +38,11 @@ class Admin {
   ~Admin();
   // `changes`: the handler changes state and needs POST.
   void add(std::string path, std::string help, bool changes, Handler handler);
+  // Where requests are logged, each when its answer is made; before listen().
+  void logTo(std::vector<std::shared_ptr<const sdk::AccessLogger>> loggers) {
+    loggers_ = std::move(loggers);
+  }
+  const std::vector<std::shared_ptr<const sdk::AccessLogger>>& loggers() const { return loggers_; }
   // Main worker.
   absl::Status listen(const net::Address& address);
   const net::Address& address() const { return socket_->address(); }
@@ -56,6 +64,7 @@ class Admin {
   std::unique_ptr<net::ListenSocket> socket_;
   std::unique_ptr<net::Acceptor> acceptor_;
   codec::h1::ServerOptions options_;
+  std::vector<std::shared_ptr<const sdk::AccessLogger>> loggers_;
 };
 
 // Splits a request target. `path` gets the part before '?'.

@@ -6,6 +6,7 @@
 
 #include "api/envoy/config/accesslog/v3/accesslog.pb.h"
 #include "source/formatter/formatter.h"
+#include "source/config/factory_for.h"
 #include "source/router/matchers.h"
 
 namespace gatehouse::proxy {
@@ -129,6 +130,22 @@ absl::StatusOr<std::shared_ptr<const sdk::AccessLogger>> filterAccessLog(
   if (!takes.ok()) return takes.status();
   return std::shared_ptr<const sdk::AccessLogger>(
       std::make_shared<Filtered>(*std::move(takes), std::move(logger)));
+}
+
+absl::StatusOr<std::shared_ptr<const sdk::AccessLogger>> compileAccessLog(
+    const v3::AccessLog& config, sdk::FactoryContext& context) {
+  std::unique_ptr<google::protobuf::Message> message;
+  auto factory =
+      gatehouse::config::factoryFor<sdk::AccessLoggerFactory>(config.typed_config(), "typed_config", &message);
+  if (!factory.ok()) return factory.status();
+  auto logger = (*factory)->compile(*message, context);
+  if (!logger.ok())
+    return absl::InvalidArgumentError("typed_config." + std::string(logger.status().message()));
+  if (!config.has_filter()) return logger;
+  auto filtered = filterAccessLog(config.filter(), *std::move(logger));
+  if (!filtered.ok())
+    return absl::InvalidArgumentError("filter." + std::string(filtered.status().message()));
+  return filtered;
 }
 
 }  // namespace gatehouse::proxy

@@ -9,6 +9,7 @@
 #include "source/base/nearest.h"
 #include "source/config/registry.h"
 #include "source/proxy/access_log_filter.h"
+#include "source/config/factory_for.h"
 #include "source/proxy/http2_connection.h"
 #include "source/proxy/http_connection.h"
 #include "source/upstream/cluster_manager.h"
@@ -80,24 +81,6 @@ absl::Status below(const std::string& path, const absl::Status& status) {
 
 event::Millis millis(const pb::Duration& d) {
   return event::Millis(d.seconds() * 1000 + (d.nanos() + 999'999) / 1'000'000);
-}
-
-// Unpacks an Any by its type with the factory that is registered for it.
-template <class Factory>
-absl::StatusOr<Factory*> factoryFor(const pb::Any& any, const std::string& path,
-                                    std::unique_ptr<pb::Message>* message) {
-  if (any.type_url().empty()) return bad(path, "the field is required");
-  Factory* factory = config::Registry<Factory>::find(any.type_url());
-  std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
-  if (factory == nullptr) {
-    std::vector<std::string_view> types = config::Registry<Factory>::types();
-    return bad(
-        path, "'" + type + "' is no extension that can stand here" + base::didYouMean(type, types));
-  }
-  const auto* descriptor = pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
-  message->reset(pb::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
-  if (!any.UnpackTo(message->get())) return bad(path, "the bytes are no valid " + type);
-  return factory;
 }
 
 class Filter final : public sdk::TerminalNetworkFilter {
@@ -244,7 +227,7 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
       const auto& filter = config.http_filters(i);
       std::string path = "http_filters[" + std::to_string(i) + "]";
       std::unique_ptr<pb::Message> message;
-      auto factory = factoryFor<sdk::HttpFilterFactory>(filter.typed_config(),
+      auto factory = gatehouse::config::factoryFor<sdk::HttpFilterFactory>(filter.typed_config(),
                                                         path + ".typed_config", &message);
       if (!factory.ok()) return factory.status();
       auto plan = (*factory)->compile(*message, context);
@@ -285,20 +268,9 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
   static absl::Status compileAccessLogs(const HttpConnectionManager& config,
                                         sdk::FactoryContext& context, HcmConfig& hcm) {
     for (int i = 0; i < config.access_log_size(); ++i) {
-      std::string path = "access_log[" + std::to_string(i) + "]";
-      std::unique_ptr<pb::Message> message;
-      auto factory = factoryFor<sdk::AccessLoggerFactory>(config.access_log(i).typed_config(),
-                                                          path + ".typed_config", &message);
-      if (!factory.ok()) return factory.status();
-      auto logger = (*factory)->compile(*message, context);
-      if (!logger.ok()) return below(path + ".typed_config", logger.status());
-      if (config.access_log(i).has_filter()) {
-        auto filtered = filterAccessLog(config.access_log(i).filter(), *std::move(logger));
-        if (!filtered.ok()) return below(path + ".filter", filtered.status());
-        hcm.access_logs.push_back(*std::move(filtered));
-      } else {
-        hcm.access_logs.push_back(*std::move(logger));
-      }
+      auto logger = compileAccessLog(config.access_log(i), context);
+      if (!logger.ok()) return below("access_log[" + std::to_string(i) + "]", logger.status());
+      hcm.access_logs.push_back(*std::move(logger));
     }
     return absl::OkStatus();
   }

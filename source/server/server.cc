@@ -9,6 +9,7 @@
 
 #include "source/config/loader.h"
 #include "source/formatter/formatter.h"
+#include "source/proxy/access_log_filter.h"
 #include "source/server/config_dump.h"
 #include "source/stats/render.h"
 
@@ -119,9 +120,17 @@ bool Server::compile(config::Diagnostics& diagnostics) {
     const auto& interval = bootstrap_.stats_flush_interval();
     flush_interval_ = event::Millis(interval.seconds() * 1000 + interval.nanos() / 1'000'000);
   }
-  if (bootstrap_.admin().access_log_size() != 0) {
-    diagnostics.error("admin.access_log", "is not supported by Gatehouse yet");
+  std::vector<std::shared_ptr<const sdk::AccessLogger>> admin_logs;
+  for (int i = 0; i < bootstrap_.admin().access_log_size(); ++i) {
+    auto logger = proxy::compileAccessLog(bootstrap_.admin().access_log(i), *context_);
+    if (logger.ok()) {
+      admin_logs.push_back(*std::move(logger));
+    } else {
+      diagnostics.errorBelow("admin.access_log[" + std::to_string(i) + "]",
+                             {logger.status().message().data(), logger.status().message().size()});
+    }
   }
+  admin_.logTo(std::move(admin_logs));
   if (diagnostics.ok() && bind && bootstrap_.has_admin() && bootstrap_.admin().has_address()) {
     const auto& address = bootstrap_.admin().address();
     auto parsed =

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -113,6 +114,28 @@ TEST_F(ServerTest, ADrainUnderLoadFailsNoRequest) {
   thread_.join();
   EXPECT_EQ(exit_, 0);
   EXPECT_EQ(cut, 0);
+}
+
+TEST_F(ServerTest, TheAdminServerLogsItsRequests) {
+  std::string path = testing::TempDir() + "admin.log";
+  ::unlink(path.c_str());
+  std::string log =
+      "access_log: [{name: f, typed_config: {\"@type\": "
+      "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: " +
+      path +
+      ", log_format: {text_format_source: {inline_string: \"%REQ(:METHOD)% %REQ(:PATH)% "
+      "%RESPONSE_CODE% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\\n\"}}}}], address";
+  options_.config_yaml.replace(options_.config_yaml.find("address"), 7, log);
+  start();
+  int fd = dial(server_->adminServer().address().port());
+  ask(fd, "GET /nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+  ::close(fd);
+  server_->shutdown();
+  thread_.join();
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  EXPECT_EQ(line, "GET /nothing 404 127.0.0.1");
 }
 
 TEST_F(ServerTest, ASecondShutdownEndsAtOnce) {
