@@ -19,6 +19,7 @@ class NetworkChain final : public sdk::TerminalNetworkFilter {
                std::shared_ptr<const sdk::TerminalNetworkFilter> terminal);
   void serve(net::Connection& connection, const sdk::ConnectionInfo& info) const override;
   void drainWorker() const override { terminal_->drainWorker(); }
+  void closeWorker() const override { terminal_->closeWorker(); }
 
  private:
   friend class NetworkEngine;

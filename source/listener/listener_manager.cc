@@ -214,4 +214,8 @@ void ListenerManager::stopWorker(uint32_t worker) {
   for (const auto& listener : listeners_) listener->filter->drainWorker();
 }
 
+void ListenerManager::closeWorker() {
+  for (const auto& listener : listeners_) listener->filter->closeWorker();
+}
+
 }  // namespace gatehouse::listener

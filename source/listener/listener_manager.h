@@ -40,6 +40,8 @@ class ListenerManager {
   void startWorker(uint32_t worker);
   // On a worker: takes what waits in the queues, then stops accepting.
   void stopWorker(uint32_t worker);
+  // On a worker, before its loop ends: closes every connection it accepted.
+  void closeWorker();
 
  private:
   absl::Status bindAll(Listener& listener, const envoy::config::listener::v3::Listener& config);

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "api/envoy/config/accesslog/v3/accesslog.pb.h"
-#include "source/formatter/formatter.h"
 #include "source/config/factory_for.h"
+#include "source/formatter/formatter.h"
 #include "source/router/matchers.h"
 
 namespace gatehouse::proxy {
@@ -135,8 +135,8 @@ absl::StatusOr<std::shared_ptr<const sdk::AccessLogger>> filterAccessLog(
 absl::StatusOr<std::shared_ptr<const sdk::AccessLogger>> compileAccessLog(
     const v3::AccessLog& config, sdk::FactoryContext& context) {
   std::unique_ptr<google::protobuf::Message> message;
-  auto factory =
-      gatehouse::config::factoryFor<sdk::AccessLoggerFactory>(config.typed_config(), "typed_config", &message);
+  auto factory = gatehouse::config::factoryFor<sdk::AccessLoggerFactory>(config.typed_config(),
+                                                                         "typed_config", &message);
   if (!factory.ok()) return factory.status();
   auto logger = (*factory)->compile(*message, context);
   if (!logger.ok())

@@ -7,10 +7,9 @@
 
 #include "api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "source/base/nearest.h"
+#include "source/config/factory_for.h"
 #include "source/config/registry.h"
 #include "source/proxy/access_log_filter.h"
-#include "source/config/factory_for.h"
-#include "source/proxy/http2_connection.h"
 #include "source/proxy/http_connection.h"
 #include "source/upstream/cluster_manager.h"
 #include "source/upstream/http2_config.h"
@@ -89,7 +88,8 @@ class Filter final : public sdk::TerminalNetworkFilter {
   void serve(net::Connection& connection, const sdk::ConnectionInfo& info) const override {
     serveHttp(config_, connection, info);
   }
-  void drainWorker() const override { Http2Connection::drainAll(*config_); }
+  void drainWorker() const override { HttpConnection::drainAll(*config_); }
+  void closeWorker() const override { HttpConnection::closeAll(*config_); }
 
  private:
   std::shared_ptr<const HcmConfig> config_;
@@ -227,8 +227,8 @@ class HcmFactory final : public sdk::NetworkFilterFactory {
       const auto& filter = config.http_filters(i);
       std::string path = "http_filters[" + std::to_string(i) + "]";
       std::unique_ptr<pb::Message> message;
-      auto factory = gatehouse::config::factoryFor<sdk::HttpFilterFactory>(filter.typed_config(),
-                                                        path + ".typed_config", &message);
+      auto factory = gatehouse::config::factoryFor<sdk::HttpFilterFactory>(
+          filter.typed_config(), path + ".typed_config", &message);
       if (!factory.ok()) return factory.status();
       auto plan = (*factory)->compile(*message, context);
       if (!plan.ok()) return below(path + ".typed_config", plan.status());

@@ -10,7 +10,7 @@ namespace gatehouse::proxy {
 using sdk::ResponseFlag;
 
 // As many as there are idle clients (docs/benchmarks.md: idle_connections).
-static_assert(sizeof(Http1Connection) <= 256);
+static_assert(sizeof(Http1Connection) <= 272);
 
 Http1Connection::Http1Connection(std::shared_ptr<const HcmConfig> config,
                                  net::Connection& connection, const sdk::ConnectionInfo& info,
@@ -37,6 +37,7 @@ Http1Connection::Version Http1Connection::versionOf(const buffer::Buffer& in) co
 void Http1Connection::becomeHttp2(buffer::Buffer& in, bool end) {
   timer_.cancel();
   closed_ = true;
+  base::ListLink<WorkerConnectionsTag>::unlink();
   event::Worker::current().bury(*this);
   auto* next = new Http2Connection(config_, *connection_, info_, opened_);
   next->onData(in, end);

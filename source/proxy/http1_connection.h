@@ -20,6 +20,7 @@ class Http1Connection final : public HttpConnection {
   void countRequest() override { config_->stats->rq_http1_total.inc(); }
   void endAfter(HttpStream&) override { codec_.goAway(); }
   void drain() override { codec_.goAway(); }
+  void drainIdle() override {}
   void granted(bool woken) override {
     if (woken) connection_->resumeIngest();
   }

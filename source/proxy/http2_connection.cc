@@ -9,14 +9,6 @@ using sdk::ResponseFlag;
 
 namespace {
 
-using WorkerConnections = base::IntrusiveList<Http2Connection, WorkerConnectionsTag>;
-
-// Those of the calling worker, so that a drain finds the idle ones too.
-WorkerConnections& workerConnections() {
-  static thread_local WorkerConnections connections;
-  return connections;
-}
-
 HttpStream& streamOf(codec::Stream& stream) { return static_cast<HttpStream&>(stream); }
 
 }  // namespace
@@ -29,19 +21,11 @@ Http2Connection::Http2Connection(std::shared_ptr<const HcmConfig> config,
       keepalive_(codec_, config_->http2, *this) {
   config_->stats->cx_http2_total.inc();
   config_->stats->cx_http2_active.add(1);
-  workerConnections().pushBack(*this);
   armTimer(config_->idle_timeout);
   keepalive_.start();
   connection_->markDirty();  // SETTINGS
   if (config_->lifecycle->close_share.load(std::memory_order_relaxed) == sdk::Lifecycle::kAll)
     drain();
-}
-
-void Http2Connection::drainAll(const HcmConfig& config) {
-  WorkerConnections& all = workerConnections();
-  for (Http2Connection* one = all.first(); one != nullptr; one = all.next(*one)) {
-    if (one->config_.get() == &config) one->drain();
-  }
 }
 
 void Http2Connection::drain() {
@@ -193,7 +177,6 @@ void Http2Connection::onClosed(net::CloseReason why, int) noexcept {
   timer_.cancel();
   drain_timer_.cancel();
   keepalive_.stop();
-  static_cast<base::ListLink<WorkerConnectionsTag>*>(this)->unlink();
   countClosed(why);
   config_->stats->cx_http2_active.add(-1);
   for (HttpStream* stream = streams_.first(); stream != nullptr; stream = streams_.next(*stream))

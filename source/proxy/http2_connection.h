@@ -13,15 +13,10 @@ namespace gatehouse::proxy {
 inline constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // One HTTP/2 connection of a client with all its streams.
-class Http2Connection final : public HttpConnection,
-                              public codec::h2::KeepaliveOwner,
-                              public base::ListLink<struct WorkerConnectionsTag> {
+class Http2Connection final : public HttpConnection, public codec::h2::KeepaliveOwner {
  public:
   Http2Connection(std::shared_ptr<const HcmConfig> config, net::Connection& connection,
                   const sdk::ConnectionInfo& info, event::MonoTime opened);
-
-  // Drains all HTTP/2 connections of the calling worker that `config` made.
-  static void drainAll(const HcmConfig& config);
 
   // HttpConnection
   codec::Codec& codec() noexcept override { return codec_; }
@@ -29,6 +24,7 @@ class Http2Connection final : public HttpConnection,
   void endAfter(HttpStream&) override {}  // the codec resets what is left of the request
   // Tells the client (GOAWAY), serves what is under way, then closes.
   void drain() override;
+  void drainIdle() override { drain(); }
   void granted(bool) override { connection_->markDirty(); }
   void streamEnded(HttpStream& stream) override;
 

@@ -5,6 +5,40 @@
 
 namespace gatehouse::proxy {
 
+namespace {
+
+using WorkerConnections = base::IntrusiveList<HttpConnection, WorkerConnectionsTag>;
+
+WorkerConnections& workerConnections() {
+  static thread_local WorkerConnections connections;
+  return connections;
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection,
+                               const sdk::ConnectionInfo& info, event::MonoTime opened)
+    : config_(std::move(config)), connection_(&connection), info_(info), opened_(opened) {
+  connection.setUser(*this);
+  workerConnections().pushBack(*this);
+}
+
+void HttpConnection::drainAll(const HcmConfig& config) {
+  WorkerConnections& all = workerConnections();
+  for (HttpConnection* one = all.first(); one != nullptr; one = all.next(*one)) {
+    if (one->config_.get() == &config) one->drainIdle();
+  }
+}
+
+void HttpConnection::closeAll(const HcmConfig& config) {
+  WorkerConnections& all = workerConnections();
+  HttpConnection* next = nullptr;
+  for (HttpConnection* one = all.first(); one != nullptr; one = next) {
+    next = all.next(*one);
+    if (one->config_.get() == &config) one->connection_->close(net::CloseReason::kDrain);
+  }
+}
+
 void HttpConnection::armTimer(event::Millis delay) {
   if (delay.count() == 0) {
     timer_.cancel();
@@ -15,6 +49,7 @@ void HttpConnection::armTimer(event::Millis delay) {
 }
 
 void HttpConnection::countClosed(net::CloseReason why) {
+  base::ListLink<WorkerConnectionsTag>::unlink();
   HcmStats& stats = *config_->stats;
   stats.cx_destroy.inc();
   (why == net::CloseReason::kRemoteFin || why == net::CloseReason::kReset ? stats.cx_destroy_remote

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "source/base/intrusive_list.h"
 #include "source/codec/codec.h"
 #include "source/event/worker.h"
 #include "source/memory/slab.h"
@@ -17,8 +18,14 @@ namespace gatehouse::proxy {
 class HttpConnection : public net::ConnectionUser,
                        public codec::CodecEvents,
                        public event::Reapable,
+                       public base::ListLink<struct WorkerConnectionsTag>,
                        public memory::SlabObject {
  public:
+  // Of the calling worker and made by `config`: tells those of HTTP/2 that no more requests are
+  // welcome; closes all, requests under way included.
+  static void drainAll(const HcmConfig& config);
+  static void closeAll(const HcmConfig& config);
+
   net::Connection& connection() { return *connection_; }
   const sdk::ConnectionInfo& info() const { return info_; }
   bool closed() const { return closed_; }
@@ -29,6 +36,8 @@ class HttpConnection : public net::ConnectionUser,
   virtual void endAfter(HttpStream& stream) = 0;
   // The gateway drains: no new requests on this connection.
   virtual void drain() = 0;
+  // The same while no answer is being made: HTTP/1 has no way to say it.
+  virtual void drainIdle() = 0;
   // A stream gave credit; `woken`: it had none before.
   virtual void granted(bool woken) = 0;
   // Called once by each stream, before it is buried.
@@ -43,14 +52,11 @@ class HttpConnection : public net::ConnectionUser,
 
  protected:
   HttpConnection(std::shared_ptr<const HcmConfig> config, net::Connection& connection,
-                 const sdk::ConnectionInfo& info, event::MonoTime opened)
-      : config_(std::move(config)), connection_(&connection), info_(info), opened_(opened) {
-    connection.setUser(*this);
-  }
+                 const sdk::ConnectionInfo& info, event::MonoTime opened);
   // Arms timer_ for onTimer(); zero cancels it.
   void armTimer(event::Millis delay);
   virtual void onTimer() = 0;
-  // Statistics of a connection that closed.
+  // It closed: leaves the worker's list, counts.
   void countClosed(net::CloseReason why);
 
   std::shared_ptr<const HcmConfig> config_;

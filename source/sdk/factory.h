@@ -64,6 +64,8 @@ class TerminalNetworkFilter : public std::enable_shared_from_this<TerminalNetwor
   virtual void serve(net::Connection& connection, const ConnectionInfo& info) const = 0;
   // On each worker when the gateway or the listener drains: its connections take no new work.
   virtual void drainWorker() const {}
+  // On each worker before it ends: closes its connections.
+  virtual void closeWorker() const {}
 };
 
 // Compiles one kind of network filter: a terminal one, or one that stands in front of others.

@@ -266,6 +266,7 @@ void Server::finish() {
     event::Worker* worker = one.worker.get();
     worker->post([this, worker] {
       listeners_->stopWorker(worker->index());
+      listeners_->closeWorker();
       clusters_->shutdownWorker();
       worker->stop();
     });

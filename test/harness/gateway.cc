@@ -133,8 +133,8 @@ Gateway::Gateway(const std::string& yaml) : parts_(std::make_unique<Parts>()) {
 Gateway::~Gateway() {
   Parts& p = *parts_;
   p.listeners->stopWorker(0);
+  p.listeners->closeWorker();
   p.clusters->shutdownWorker();
-  // Peers that are still open are not waited for: a test that leaves them must close them first.
   for (int i = 0; i < 200'000 && memory::slabLive() != p.slots; ++i) turn();
   EXPECT_EQ(memory::slabLive(), p.slots) << "connections or streams outlive the test";
 }
